@@ -1,0 +1,148 @@
+package daemon_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"archiver/internal/sandbox/vendor"
+	"archiver/internal/state"
+)
+
+// kills is how often the archiver is killed.
+const kills = 50
+
+// TestKilledAtAnyInstant kills the archiver at random moments of its work on
+// files of several parts, deletion at the source included, and holds the
+// invariants after every kill against what the bucket and the vendor really
+// have; at the end everything is archived, once, and nothing is left behind.
+func TestKilledAtAnyInstant(t *testing.T) {
+	w := newWorld(t, worldOptions{
+		vendor: vendor.Options{Tenants: map[string]string{"acme": authKey}, DownloadRate: 150 << 20},
+		tenant: "    delete_source: {enabled: true, after: 1s, max_per_hour: 10000}\n",
+	})
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	var ids []string
+	for round := range kills {
+		if round%5 == 0 {
+			id := fmt.Sprintf("rec%03d", round)
+			w.recording(id, 11<<20, 1<<20, 21<<20)
+			ids = append(ids, id)
+		}
+		w.runUntilKilled(ids, time.Duration(20+rng.IntN(600))*time.Millisecond)
+		w.holds(ids)
+	}
+	d := w.open()
+	sum := w.backfill(d, ids...)
+	for _, a := range sum.Attention {
+		t.Errorf("%s: %s", a.Key, a.Why)
+	}
+	w.archived(d, ids...)
+	for _, id := range ids {
+		truth, _ := w.vendor.Recording(id)
+		if truth.Deletions > 1 {
+			t.Errorf("%s was deleted %d times", id, truth.Deletions)
+		}
+		if r := w.get(d, id); r.Status != state.SourceDeleted || !truth.Deleted {
+			t.Errorf("%s is %s, deleted at the vendor: %v", id, r.Status, truth.Deleted)
+		}
+	}
+}
+
+// runUntilKilled runs the archiver as a process of its own and kills it.
+func (w *world) runUntilKilled(ids []string, after time.Duration) {
+	w.t.Helper()
+	w.extra.tenantIDs = ids
+	cmd := exec.Command(os.Args[0]) //nolint:gosec // this very test binary
+	cmd.Env = append(os.Environ(), childConfig+"="+w.configFile())
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	timer := time.AfterFunc(after, func() { _ = cmd.Process.Signal(syscall.SIGKILL) })
+	defer timer.Stop()
+	err := cmd.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != -1 || errs.Len() > 0 {
+		w.t.Fatalf("the archiver ended by itself: %v: %s", err, errs.String())
+	}
+}
+
+// holds checks what must be true after a kill: the state is sound; every file
+// that it calls verified is in the bucket with the vendor's bytes; nothing is
+// gone at the vendor that is not, and for which there is no warrant.
+func (w *world) holds(ids []string) {
+	w.t.Helper()
+	d := w.open()
+	defer func() { _ = d.Close() }()
+	w.sound(d)
+	objects, _, uploads := w.contents()
+	have := map[string]string{}
+	for _, o := range objects {
+		if _, twice := have[o.Key]; twice {
+			w.t.Errorf("two objects at %s", o.Key)
+		}
+		have[o.Key] = o.SHA256
+	}
+	open := map[string]bool{}
+	for _, id := range ids {
+		truth, _ := w.vendor.Recording(id)
+		r, err := d.Store().Get(w.t.Context(), key(id))
+		if errors.Is(err, state.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, f := range r.Files {
+			if f.Upload != nil {
+				open[f.Key] = true
+			}
+			if f.Phase != state.Verified {
+				continue
+			}
+			if have[f.Key] != f.Sums.SHA256 || !w.vendorHad(truth, f) {
+				w.t.Errorf("%s/%s is called verified, the bucket has %s", id, f.ID, have[f.Key])
+			}
+		}
+		if truth.Deleted && r.Deletion.WarrantID == "" {
+			w.t.Errorf("%s was deleted without a warrant", id)
+		}
+		if truth.Deleted && !r.AllVerified() {
+			w.t.Errorf("%s was deleted before it was archived", id)
+		}
+	}
+	for _, u := range uploads {
+		if !open[u.Key] {
+			w.t.Errorf("upload of %s is open and the state knows nothing of it", u.Key)
+		}
+	}
+}
+
+func (w *world) vendorHad(truth vendor.Truth, f state.File) bool {
+	for _, v := range truth.Files {
+		if v.Name == f.Filename && v.Start.Equal(f.StartTime) {
+			sum, err := v.SHA256()
+			return err == nil && sum == f.Sums.SHA256
+		}
+	}
+	return false
+}
+
+// idsLine renders tenants.acme.record_ids.
+func idsLine(ids []string) string {
+	if len(ids) == 0 {
+		return ""
+	}
+	return "    record_ids: [" + strings.Join(ids, ", ") + "]\n"
+}

@@ -1,0 +1,228 @@
+package daemon_test
+
+import (
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"archiver/internal/sandbox/content"
+	"archiver/internal/sandbox/vendor"
+	"archiver/internal/state"
+)
+
+func download(after, times int, do vendor.Action) vendor.Fault {
+	return vendor.Fault{Call: vendor.Download, After: after, Times: times, Do: do}
+}
+
+func listing(after, times int, do vendor.Action) vendor.Fault {
+	return vendor.Fault{Call: "getRecords", After: after, Times: times, Do: do}
+}
+
+// ranges checks that a file of n bytes was read on where it broke off: no byte
+// came twice, but for what was on its way within one part.
+func ranges(n int64) func(*testing.T, *world, state.Recording) {
+	return func(t *testing.T, w *world, r state.Recording) {
+		t.Helper()
+		if got := w.fetched(r.RecordID); got > n+part {
+			t.Errorf("%d bytes were fetched of a file of %d", got, n)
+		}
+		resumed := false
+		for _, c := range w.downloads(r.RecordID) {
+			resumed = resumed || strings.HasPrefix(c.Range, "bytes=") && c.Range != "bytes=0-"
+			if c.Range != "" && c.Header.Get("If-Match") == "" && c.Header.Get("If-Unmodified-Since") == "" {
+				t.Errorf("range %s is not pinned", c.Range)
+			}
+			if c.Header.Get("Accept-Encoding") != "identity" || c.Method != "GET" || c.HasAuth {
+				t.Errorf("%s %s with Accept-Encoding %q, auth %v", c.Method, c.Path, c.Header.Get("Accept-Encoding"), c.HasAuth)
+			}
+		}
+		if !resumed {
+			t.Error("it was never read on")
+		}
+	}
+}
+
+// oneStream checks that no range was asked for.
+func oneStream(t *testing.T, w *world, r state.Recording) {
+	t.Helper()
+	for _, c := range w.downloads(r.RecordID) {
+		if c.Range != "" {
+			t.Errorf("range %s of a source that cannot be pinned", c.Range)
+		}
+	}
+}
+
+// TestSourceFaults breaks downloads in every way that a network can.
+func TestSourceFaults(t *testing.T) {
+	t.Parallel()
+	sink, logs := watched()
+	w := newWorld(t, worldOptions{sink: sink, transfer: "  concurrency: 16\n"})
+	cut := vendor.Truncate{At: 6 * mib}
+	w.endure([]fate{
+		{id: "expired", sizes: []int64{13 * mib}, check: ranges(13 * mib), calls: 3, faults: []vendor.Fault{
+			download(0, 1, cut), download(1, 1, vendor.Status{Code: 403}),
+		}},
+		{id: "gone410", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 1, vendor.Status{Code: 410})}},
+		{id: "unauthorized401", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 1, vendor.Status{Code: 401})}},
+		{id: "always403", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendor.Fault{download(0, 0, vendor.Status{Code: 403})}},
+		{id: "cut-often", sizes: []int64{22 * mib}, check: ranges(22 * mib), calls: 4, faults: []vendor.Fault{
+			download(0, 3, vendor.Truncate{At: 5*mib + 1}),
+		}},
+		{id: "cut-to-nothing", sizes: []int64{6 * mib}, faults: []vendor.Fault{download(0, 2, vendor.Truncate{At: 0})}},
+		{id: "cut-lying", sizes: []int64{13 * mib}, faults: []vendor.Fault{download(0, 1, vendor.Truncate{At: 6 * mib, Lying: true})}},
+		{id: "cut-lying-range", sizes: []int64{13 * mib}, faults: []vendor.Fault{
+			download(0, 1, cut), download(1, 1, vendor.Truncate{At: mib, Lying: true}),
+		}},
+		{id: "reset", sizes: []int64{mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.Reset{})}},
+		{id: "reset-mid", sizes: []int64{13 * mib}, check: ranges(13 * mib), faults: []vendor.Fault{
+			download(0, 1, vendor.Truncate{At: 6 * mib, Reset: true}),
+		}},
+		{id: "hang", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 1, vendor.Hang{})}},
+		{id: "error500", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 2, vendor.Status{Code: 500})}},
+		{id: "error503", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 2, vendor.Status{Code: 503, RetryAfter: time.Second})}},
+		{id: "error404", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendor.Fault{download(0, 0, vendor.Status{Code: 404})}},
+		{id: "no-ranges", sizes: []int64{13 * mib}, faults: []vendor.Fault{
+			download(0, 0, vendor.NoRanges{}), download(0, 1, cut),
+		}},
+		{id: "weak-etag", sizes: []int64{13 * mib}, check: oneStream, calls: 2, faults: []vendor.Fault{
+			download(0, 0, vendor.Validators{WeakETag: true, NoLastModified: true}), download(0, 1, cut),
+		}},
+		{id: "no-validators", sizes: []int64{13 * mib}, check: oneStream, calls: 2, faults: []vendor.Fault{
+			download(0, 0, vendor.Validators{NoETag: true, NoLastModified: true}), download(0, 1, cut),
+		}},
+		{id: "only-modified", sizes: []int64{13 * mib}, check: ranges(13 * mib), calls: 2, faults: []vendor.Fault{
+			download(0, 0, vendor.Validators{NoETag: true}), download(0, 1, cut),
+		}},
+		{id: "redirect", sizes: []int64{mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.Redirect{})}},
+		{id: "redirect-metadata", sizes: []int64{mib}, reason: state.DownloadFailed, calls: 1, faults: []vendor.Fault{
+			download(0, 0, vendor.Redirect{Base: "http://169.254.169.254"}),
+		}},
+		{id: "redirect-file", sizes: []int64{mib}, reason: state.DownloadFailed, calls: 1, faults: []vendor.Fault{
+			download(0, 0, vendor.Redirect{Base: "file:///etc/passwd"}),
+		}},
+		{id: "excess", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 0, vendor.Excess{Bytes: 1000})}},
+		{id: "excess-range", sizes: []int64{13 * mib}, faults: []vendor.Fault{
+			download(0, 1, cut), download(1, 1, vendor.Excess{Bytes: 1000}),
+		}},
+	})
+	w.keptSecrets(logs)
+}
+
+// TestSourceLoops is apart because giving up takes its time.
+func TestSourceLoops(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldOptions{transfer: "  concurrency: 16\n"})
+	w.endure([]fate{
+		{id: "loop", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendor.Fault{download(0, 0, vendor.Redirect{})}},
+		{id: "always500", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendor.Fault{download(0, 0, vendor.Status{Code: 500})}},
+		{id: "fine", sizes: []int64{mib}},
+	})
+}
+
+// TestContentFaults sends what is not what it should be.
+func TestContentFaults(t *testing.T) {
+	t.Parallel()
+	sink, logs := watched()
+	w := newWorld(t, worldOptions{sink: sink, transfer: "  concurrency: 16\n"})
+	evidence := func(want string) func(*testing.T, *world, state.Recording) {
+		return func(t *testing.T, _ *world, r state.Recording) {
+			t.Helper()
+			if !strings.Contains(r.Detail, want) {
+				t.Errorf("detail %q lacks %q", r.Detail, want)
+			}
+		}
+	}
+	whole := func(times int64) func(*testing.T, *world, state.Recording) {
+		return func(t *testing.T, w *world, r state.Recording) {
+			t.Helper()
+			if got, want := w.fetched(r.RecordID), times*r.Files[0].DeclaredSize; got != want {
+				t.Errorf("%d bytes were fetched, want %d times %d", got, times, r.Files[0].DeclaredSize)
+			}
+		}
+	}
+	unlisted := listing(0, 0, vendor.WithoutMembers("fileSize"))
+	w.endure([]fate{
+		{id: "html-once", sizes: []int64{6 * mib}, faults: []vendor.Fault{download(0, 1, vendor.HTML{})}},
+		{id: "html-once-unlisted", sizes: []int64{6 * mib}, calls: 2, faults: []vendor.Fault{unlisted, download(0, 1, vendor.HTML{})}},
+		{
+			id: "html-always", sizes: []int64{mib}, reason: state.BadContent, check: evidence("Please sign in"),
+			faults: []vendor.Fault{download(0, 0, vendor.HTML{})},
+		},
+		{
+			id: "html-always-unlisted", sizes: []int64{mib}, reason: state.BadContent, check: evidence("Please sign in"), calls: 4,
+			faults: []vendor.Fault{unlisted, download(0, 0, vendor.HTML{})},
+		},
+		{id: "html-by-name", files: []vendor.File{file("minutes.html", content.Bytes([]byte("<!DOCTYPE html><p>minutes")))}, calls: 1},
+		{id: "json", files: []vendor.File{file("a.mp4", content.Bytes([]byte(`{"code":"403"}`)))}, reason: state.BadContent},
+		{id: "xml", files: []vendor.File{file("a.mp3", content.Bytes([]byte("\n<?xml version='1.0'?><Error/>")))}, reason: state.BadContent},
+		{id: "size-wrong-once", sizes: []int64{6 * mib}, faults: []vendor.Fault{listing(0, 1, vendor.WrongFileSize(5))}},
+		{id: "size-wrong", sizes: []int64{6 * mib}, marks: "size_mismatch", faults: []vendor.Fault{listing(0, 0, vendor.WrongFileSize(5))}},
+		{id: "size-double", sizes: []int64{mib}, faults: []vendor.Fault{listing(0, 0, vendor.WrongFileSize("1.048576E6"))}},
+		{id: "no-length", sizes: []int64{13 * mib}, marks: "length_unproven", faults: []vendor.Fault{unlisted, download(0, 0, vendor.NoLength{})}},
+		{id: "no-length-small", sizes: []int64{mib}, marks: "length_unproven", faults: []vendor.Fault{unlisted, download(0, 0, vendor.NoLength{})}},
+		{id: "no-length-part", sizes: []int64{part}, marks: "length_unproven", faults: []vendor.Fault{unlisted, download(0, 0, vendor.NoLength{})}},
+		{id: "unlisted", sizes: []int64{mib}, faults: []vendor.Fault{unlisted}},
+		{id: "chunked", sizes: []int64{13 * mib}, calls: 1, faults: []vendor.Fault{download(0, 0, vendor.NoLength{})}},
+		{id: "chunked-cut", sizes: []int64{13 * mib}, calls: 2, faults: []vendor.Fault{
+			download(0, 0, vendor.NoLength{}), download(0, 1, vendor.Truncate{At: 6 * mib}),
+		}},
+		{id: "crc-wrong", sizes: []int64{mib}, reason: state.BadContent, calls: 4, faults: []vendor.Fault{download(0, 0, vendor.CRCHeader{Value: "1"})}},
+		{id: "crc-wrong-parts", sizes: []int64{6 * mib}, reason: state.BadContent, calls: 4, check: whole(4), faults: []vendor.Fault{
+			download(0, 0, vendor.CRCHeader{Value: "1"}),
+		}},
+		{id: "crc-wrong-once", sizes: []int64{mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.CRCHeader{Value: "1"})}},
+		{id: "crc-wrong-once-parts", sizes: []int64{6 * mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.CRCHeader{Value: "1"})}},
+		{id: "crc-none", sizes: []int64{6 * mib}, calls: 1, faults: []vendor.Fault{download(0, 0, vendor.CRCHeader{})}},
+		{id: "moov-once", sizes: []int64{6 * mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.MissingMoov{})}},
+		{id: "moov-never", files: []vendor.File{file("a.mp4", cutMovie(t, 6*mib))}, marks: "content_suspect", calls: 2, check: whole(2)},
+		{id: "moov-never-small", files: []vendor.File{file("a.mp4", cutMovie(t, 1000))}, marks: "content_suspect", calls: 2},
+		{id: "no-mp4", files: []vendor.File{file("a.mp4", content.Generate(9, 6*mib))}, marks: "content_suspect", calls: 2},
+		{id: "empty", files: []vendor.File{file("notes.txt", content.Bytes(nil))}},
+		{id: "empty-mp4", files: []vendor.File{file("a.mp4", content.Bytes(nil))}, marks: "content_suspect"},
+	})
+	w.keptSecrets(logs)
+}
+
+// TestSizes puts files on the boundaries of parts.
+func TestSizes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldOptions{})
+	var fates []fate
+	for _, s := range []struct {
+		id string
+		n  int64
+	}{{"one", 1}, {"two", 2}, {"part-less-1", part - 1}, {"part", part}, {"part-1", part + 1}, {"parts-less-1", 2*part - 1}, {"parts", 2 * part}, {"parts-1", 2*part + 1}} {
+		fates = append(fates, fate{id: s.id, calls: 1, files: []vendor.File{file("talk.bin", content.Generate(uint64(s.n), s.n))}})
+	}
+	w.endure(fates)
+}
+
+// TestStallWithin lets a body stop in the middle without an end.
+func TestStallWithin(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldOptions{vendor: vendor.Options{NoCRC64: true}})
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) }) // before the vendor waits for its handlers
+	w.endure([]fate{
+		{id: "stall", calls: 2, check: ranges(13 * mib), files: []vendor.File{
+			file("a.mp4", &stalling{Content: movie(t, "stall", 0, 13*mib), at: 6 * mib, until: release}),
+		}},
+	})
+}
+
+// stalling is a Content whose first reader gets stuck.
+type stalling struct {
+	content.Content
+	at    int64
+	until <-chan struct{}
+	stuck atomic.Bool
+}
+
+// ReadAt implements io.ReaderAt.
+func (s *stalling) ReadAt(p []byte, off int64) (int, error) {
+	if off >= s.at && s.stuck.CompareAndSwap(false, true) {
+		<-s.until
+	}
+	return s.Content.ReadAt(p, off)
+}

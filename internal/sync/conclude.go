@@ -1,0 +1,168 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"archiver/internal/fault"
+	"archiver/internal/objectkey"
+	"archiver/internal/state"
+)
+
+// sideError says what a file is quarantined for if a failure lasts, and with
+// that on which side it happened.
+type sideError struct {
+	reason state.Reason
+	err    error
+}
+
+func (e *sideError) Error() string { return e.err.Error() }
+func (e *sideError) Unwrap() error { return e.err }
+
+func fromSource(err error) error { return &sideError{state.DownloadFailed, err} }
+func fromBucket(err error) error { return &sideError{state.UploadFailed, err} }
+func fromProof(err error) error  { return &sideError{state.VerifyFailed, err} }
+func badContent(err error) error { return &sideError{state.BadContent, err} }
+
+// vendorError is an answer of the vendor's API to a link refresh.
+type vendorError struct{ err error }
+
+func (e *vendorError) Error() string { return e.err.Error() }
+func (e *vendorError) Unwrap() error { return e.err }
+
+// startOver says that what was transferred is of no use any more.
+type startOver struct{ why string }
+
+func (e *startOver) Error() string { return e.why }
+
+// errDone says that the state already tells what comes next.
+var errDone = errors.New("settled")
+
+// conclude records what a failure means for the file: the one place that
+// decides it. A failure of the bucket as a whole, or of the vendor's API, is
+// not held against the file.
+func (x *transfer) conclude(ctx context.Context, err error) {
+	if ctx.Err() != nil || x.reading.Err() != nil && fault.KindOf(err) == fault.Canceled {
+		return // we were told to stop; recovery goes on from the recorded parts
+	}
+	if errors.Is(err, state.ErrIllegal) || errors.Is(err, state.ErrNotFound) {
+		x.log.Info("the file moved on meanwhile", zap.Error(err))
+		return
+	}
+	change, cerr := x.consequence(ctx, err)
+	if cerr != nil {
+		x.log.Error("clean up after a failed attempt", zap.NamedError("after", err), zap.Error(cerr))
+		change = state.Fail{FileID: x.f.ID, Error: err.Error(), RetryAt: x.later(1, cerr)}
+	}
+	if uerr := x.update(ctx, change); uerr != nil && ctx.Err() == nil {
+		x.log.Error("record a failed attempt", zap.NamedError("after", err), zap.Error(uerr))
+	}
+}
+
+func (x *transfer) later(n int, err error) time.Time { return x.o.Clock().Add(x.backoff(n, err)) }
+
+// consequence turns a failure into the change that records it. Its own error
+// means that an upload could not be aborted.
+func (x *transfer) consequence(ctx context.Context, err error) (state.Change, error) {
+	var (
+		over   *startOver
+		retake *retakeError
+		vendor *vendorError
+		side   *sideError
+	)
+	switch {
+	case errors.Is(err, errOccupied):
+		x.log.Warn("an object that is not this file lies at its key", zap.String("key", x.f.Key))
+		return state.Rekey{FileID: x.f.ID, Keys: x.otherKeys()}, x.abort(ctx)
+	case errors.As(err, &over):
+		return x.startsOver(ctx, over.why, "", x.f.Attempts+x.f.Retakes)
+	case errors.As(err, &retake):
+		x.log.Warn("content is suspect, fetched again", zap.String("why", retake.why))
+		return x.startsOver(ctx, retake.why, retake.why, 0)
+	case errors.As(err, &vendor):
+		return x.linkFailed(vendor.err), nil
+	case errors.As(err, &side):
+		return x.failed(ctx, side)
+	}
+	x.log.Error("archive", zap.Error(err)) // the state store, most likely
+	return state.Fail{FileID: x.f.ID, Error: err.Error(), RetryAt: x.later(1, err)}, nil
+}
+
+// otherKeys are where a file goes whose key is taken by an object of others.
+func (x *transfer) otherKeys() []string {
+	var keys []string
+	base := x.f.Key
+	for _, id := range []string{x.f.ID, x.f.ID + "-b", x.f.ID + "-c", x.f.ID + "-d", x.f.ID + "-e"} {
+		if k := objectkey.WithFileID(base, id); k != x.f.Key {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+// startsOver drops what was transferred. The n-th time in a row it waits
+// longer, and in the end gives up.
+func (x *transfer) startsOver(ctx context.Context, why, suspect string, n int) (state.Change, error) {
+	if err := x.abort(ctx); err != nil {
+		return nil, err
+	}
+	if x.f.Retakes >= x.o.MaxAttempts {
+		return state.QuarantineFile{FileID: x.f.ID, Reason: state.DownloadFailed, Detail: why, Aborted: true}, nil
+	}
+	var at time.Time
+	if n > 0 {
+		at = x.later(n, nil)
+	}
+	return state.Restart{FileID: x.f.ID, Detail: why, Suspect: suspect, RetryAt: at}, nil
+}
+
+// linkFailed waits for the vendor's API; the poller knows what its answer
+// means for the recording.
+func (x *transfer) linkFailed(err error) state.Change {
+	wait := x.backoff(4, err)
+	if fault.KindOf(err) == fault.NotFound {
+		wait = x.o.Settle/3 + time.Second // three listings over settle decide whether it is gone
+	}
+	return state.Fail{FileID: x.f.ID, Error: err.Error(), RetryAt: x.o.Clock().Add(wait)}
+}
+
+// failed weighs a failure of the source or the bucket.
+func (x *transfer) failed(ctx context.Context, e *sideError) (state.Change, error) {
+	if e.reason == state.UploadFailed || e.reason == state.VerifyFailed {
+		if until, bad := x.bucketDown(ctx, e.err); bad {
+			return state.Fail{FileID: x.f.ID, Error: e.Error(), RetryAt: until}, nil
+		}
+	}
+	attempt := x.f.Attempts + 1
+	if attempt >= x.o.MaxAttempts || fault.KindOf(e.err) == fault.Forbidden {
+		x.log.Error("quarantined", zap.String("reason", string(e.reason)), zap.Error(e.err))
+		return state.QuarantineFile{FileID: x.f.ID, Reason: e.reason, Detail: e.Error(), Aborted: x.f.Upload != nil}, x.abort(ctx)
+	}
+	x.log.Warn("attempt failed", zap.Int("attempt", attempt), zap.Error(e.err))
+	return state.Fail{FileID: x.f.ID, Error: e.Error(), RetryAt: x.later(attempt, e.err), Counts: true}, nil
+}
+
+// bucketDown finds out whether a failure is the bucket's and not the file's:
+// it refuses us, or it does not even answer the question whether it is there.
+// Then its transfers pause and the file is not blamed.
+func (x *transfer) bucketDown(ctx context.Context, err error) (time.Time, bool) {
+	why := err
+	switch fault.KindOf(err) {
+	case fault.Unauthorized:
+	case fault.Temporary, fault.Ambiguous:
+		if why = x.dest.Check(ctx); why == nil {
+			return time.Time{}, false
+		}
+	default:
+		return time.Time{}, false
+	}
+	until, first := x.gate.pause(x.f.Dest, why.Error())
+	if first {
+		x.log.Error("bucket refuses us, its transfers pause; nothing is discarded",
+			zap.String("bucket", x.f.Dest.Bucket), zap.Time("until", until), zap.Error(why))
+	}
+	return until, true
+}

@@ -1,0 +1,276 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"archiver/internal/fault"
+	"archiver/internal/meetingapi"
+	"archiver/internal/state"
+)
+
+const (
+	// warrantLife is how old evidence may be when delRecordFile is called.
+	warrantLife = 30 * time.Second
+	// minDeleteWait and maxDeleteWait bound the wait before a new warrant.
+	minDeleteWait = 30 * time.Second
+	maxDeleteWait = time.Hour
+)
+
+// warrant is a stored warrant. Only issue makes one, and delRecordFile is
+// called by execute alone, which takes it: nothing else can delete a source.
+type warrant struct {
+	state.Warrant
+	expires time.Time
+}
+
+// refusal says which clause of promise 1 does not hold now.
+type refusal struct{ why string }
+
+func (e *refusal) Error() string { return e.why }
+
+func refuse(format string, a ...any) error { return &refusal{fmt.Sprintf(format, a...)} }
+
+// errNoMore says that the tenant has no deletion to make now.
+var errNoMore = errors.New("no more deletions now")
+
+// errGone says that the vendor lists nothing of the recording any more, and a
+// warrant of ours explains it.
+var errGone = errors.New("the source is gone under our warrant")
+
+// deleteSource removes one recording at the vendor if every clause of promise
+// 1 holds. more is false where no other recording of the tenant should be
+// tried now.
+func (s *Syncer) deleteSource(ctx context.Context, t *Tenant, k state.Key) (more bool) {
+	rec, err := s.o.Store.Get(ctx, k)
+	if err != nil {
+		return false
+	}
+	w, err := s.issue(ctx, t, rec)
+	switch {
+	case err == nil:
+		cerr := s.execute(ctx, t, w)
+		s.outcome(ctx, t, k, w.Warrant, cerr)
+		return true
+	case errors.Is(err, errNoMore) || ctx.Err() != nil:
+		return false
+	case errors.Is(err, errGone):
+		if w, err := s.o.Store.Warrant(ctx, k.Tenant, rec.Deletion.WarrantID); err == nil {
+			s.outcome(ctx, t, k, w, nil)
+		}
+		return true
+	}
+	s.postpone(ctx, t, k, err)
+	return true
+}
+
+// issue gathers the evidence, in the order of promise 1, and stores the
+// warrant.
+func (s *Syncer) issue(ctx context.Context, t *Tenant, rec state.Recording) (warrant, error) {
+	p := t.Delete()
+	now := s.o.Clock()
+	switch {
+	case !p.Enabled:
+		return warrant{}, errNoMore
+	case rec.Hold:
+		return warrant{}, refuse("it is on hold")
+	case !rec.Deletable():
+		return warrant{}, refuse("it is %s, or a file is marked, or its manifest is not written", rec.Status)
+	case now.Before(rec.VerifiedAt().Add(p.After)):
+		return warrant{}, refuse("the grace time is not over")
+	}
+	n, err := s.o.Store.WarrantsSince(ctx, t.Name, now.Add(-time.Hour))
+	if err != nil {
+		return warrant{}, err
+	}
+	if n >= p.MaxPerHour {
+		return warrant{}, errNoMore
+	}
+	// What takes long comes before the clock of the evidence starts.
+	if err := s.readBackAhead(ctx, t, p, rec); err != nil {
+		return warrant{}, err
+	}
+	e := &evidence{s: s, t: t, policy: p, start: s.o.Clock(), recs: map[string]state.Recording{}}
+	w, err := e.gather(ctx, rec)
+	if err != nil {
+		return warrant{}, err
+	}
+	permit := func() error {
+		if !t.Delete().Enabled {
+			return errors.New("delete_source.enabled was turned off")
+		}
+		return nil
+	}
+	if _, err := s.o.Store.StoreWarrant(ctx, w, p.MaxPerHour, permit); err != nil {
+		var refused *state.WarrantRefused
+		if errors.As(err, &refused) && (refused.Clause == "limit" || refused.Clause == "disabled") {
+			return warrant{}, errNoMore
+		}
+		return warrant{}, err
+	}
+	s.o.Logger.Info("warrant stored", zap.String("tenant", t.Name), zap.String("record_id", w.RecordID),
+		zap.String("warrant", w.ID), zap.Int("files", len(w.Evidence)))
+	return warrant{Warrant: w, expires: e.start.Add(warrantLife)}, nil
+}
+
+// execute calls delRecordFile, once.
+func (s *Syncer) execute(ctx context.Context, t *Tenant, w warrant) error {
+	if now := s.o.Clock(); now.After(w.expires) {
+		return fmt.Errorf("the evidence of warrant %s was older than %s before the call could be made", w.ID, warrantLife)
+	}
+	return t.Vendor.DelRecordFile(ctx, w.RecordID)
+}
+
+// confirm settles a warrant whose outcome is not known, because we were
+// stopped or the vendor did not answer.
+func (s *Syncer) confirm(ctx context.Context, t *Tenant, k state.Key) (more bool) {
+	rec, err := s.o.Store.Get(ctx, k)
+	if err != nil || rec.Status != state.Deleting || !s.confirmDue(k) {
+		return err == nil
+	}
+	w, err := s.o.Store.Warrant(ctx, k.Tenant, rec.Deletion.WarrantID)
+	if err != nil {
+		s.o.Logger.Error("read the warrant", zap.String("tenant", k.Tenant), zap.String("record_id", k.RecordID), zap.Error(err))
+		return true
+	}
+	s.outcome(ctx, t, k, w, nil)
+	return true
+}
+
+// outcome asks the vendor what is left after a call and records it. callErr is
+// what the call answered; nil if it claimed success or nobody knows.
+func (s *Syncer) outcome(ctx context.Context, t *Tenant, k state.Key, w state.Warrant, callErr error) {
+	log := s.o.Logger.With(zap.String("tenant", k.Tenant), zap.String("record_id", k.RecordID), zap.String("warrant", w.ID))
+	left, err := s.stillListed(ctx, t, k.RecordID)
+	var gone []string
+	if err == nil && !left {
+		gone, err = s.alsoGone(ctx, t, w, k.RecordID)
+	}
+	if err != nil {
+		s.confirmLater(k)
+		log.Warn("ask whether the source is deleted", zap.Error(err))
+		return
+	}
+	failed := ""
+	if callErr != nil {
+		failed = callErr.Error()
+	}
+	after, err := s.o.Store.Update(ctx, k, func(r state.Recording) ([]state.Change, error) {
+		wait, from := s.deleteWait(t, r)
+		switch {
+		case !left:
+			return []state.Change{state.Deleted{WarrantID: w.ID}}, nil
+		case failed != "":
+			return []state.Change{state.DeletionFailed{Detail: failed, EligibleFrom: from, Backoff: wait}}, nil
+		}
+		return []state.Change{state.Unconfirmed{
+			Detail:       "the vendor still lists files of it after delRecordFile",
+			EligibleFrom: from, Backoff: wait,
+		}}, nil
+	})
+	if err != nil {
+		log.Error("record the outcome of a deletion", zap.Error(err))
+		return
+	}
+	log.Info("deletion at the vendor", zap.String("status", string(after.Status)), zap.NamedError("call", callErr))
+	for _, id := range gone {
+		s.deletedToo(ctx, state.Key{Tenant: k.Tenant, RecordID: id}, w)
+	}
+}
+
+// deletedToo records that a recording which the warrant covers went with it.
+func (s *Syncer) deletedToo(ctx context.Context, k state.Key, w state.Warrant) {
+	_, err := s.o.Store.Update(ctx, k, state.Do(state.Deleted{WarrantID: w.ID}))
+	if err != nil && !errors.Is(err, state.ErrIllegal) {
+		s.o.Logger.Error("record the outcome of a deletion", zap.String("tenant", k.Tenant), zap.String("record_id", k.RecordID), zap.Error(err))
+	}
+}
+
+// stillListed asks whether the vendor lists a file of the recording. After a
+// deletion the vendor may answer [], null, other recordings' items, 400 or
+// 200008.
+func (s *Syncer) stillListed(ctx context.Context, t *Tenant, recordID string) (bool, error) {
+	l, err := t.Vendor.GetRecords(ctx, recordID, meetingapi.Urgent)
+	if errors.Is(err, meetingapi.ErrBadParameters) || errors.Is(err, meetingapi.ErrNoSuchConference) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return lists(l, recordID), nil
+}
+
+func lists(l meetingapi.Listing, recordID string) bool {
+	for _, it := range meetingapi.Identify(recordID, l.Items) {
+		if it.Owner == recordID {
+			return true
+		}
+	}
+	return false
+}
+
+// alsoGone returns the other recordings that the warrant covers and that are
+// no longer listed.
+func (s *Syncer) alsoGone(ctx context.Context, t *Tenant, w state.Warrant, except string) ([]string, error) {
+	var gone []string
+	for _, id := range w.Covers {
+		if id == except {
+			continue
+		}
+		left, err := s.stillListed(ctx, t, id)
+		if err != nil {
+			return nil, err
+		}
+		if !left {
+			gone = append(gone, id)
+		}
+	}
+	return gone, nil
+}
+
+// postpone records why no warrant was issued and when it is tried again.
+func (s *Syncer) postpone(ctx context.Context, t *Tenant, k state.Key, why error) {
+	if changed, ok := errors.AsType[*sourceChanged](why); ok {
+		if err := s.archiveAgain(ctx, changed); err == nil {
+			return // it is archiving again, and so no longer deletable
+		}
+	}
+	_, err := s.o.Store.Update(ctx, k, func(r state.Recording) ([]state.Change, error) {
+		wait, from := s.deleteWait(t, r)
+		if more := fault.RetryAfterOf(why) - wait; more > 0 {
+			from = from.Add(more)
+		}
+		return []state.Change{state.DeletionFailed{Detail: why.Error(), EligibleFrom: from, Backoff: wait}}, nil
+	})
+	if err != nil && ctx.Err() == nil && !errors.Is(err, state.ErrIllegal) {
+		s.o.Logger.Error("postpone a deletion", zap.String("tenant", k.Tenant), zap.String("record_id", k.RecordID), zap.Error(err))
+	}
+	if _, ok := errors.AsType[*refusal](why); ok {
+		// The listing may have told something new: let it be recorded.
+		_ = s.o.Links.ask(ctx, k) // a hint; the poller comes by itself later
+	}
+	s.o.Logger.Info("source not deleted", zap.String("tenant", k.Tenant), zap.String("record_id", k.RecordID), zap.Error(why))
+}
+
+// deleteWait returns the wait before the recording's next warrant and from
+// when, grace included, that makes it eligible.
+func (s *Syncer) deleteWait(t *Tenant, r state.Recording) (wait time.Duration, from time.Time) {
+	wait = min(max(r.Deletion.Backoff*2, minDeleteWait), maxDeleteWait)
+	return wait, s.o.Clock().Add(wait - t.Delete().After)
+}
+
+func (s *Syncer) confirmDue(k state.Key) bool {
+	s.confirms.Lock()
+	defer s.confirms.Unlock()
+	return !s.o.Clock().Before(s.confirmAt[k])
+}
+
+func (s *Syncer) confirmLater(k state.Key) {
+	s.confirms.Lock()
+	defer s.confirms.Unlock()
+	s.confirmAt[k] = s.o.Clock().Add(minDeleteWait)
+}

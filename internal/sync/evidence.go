@@ -1,0 +1,289 @@
+package sync
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"archiver/internal/download"
+	"archiver/internal/meetingapi"
+	"archiver/internal/objectkey"
+	"archiver/internal/state"
+)
+
+const (
+	// maxSkew is how far our clock may be from the vendor's or the bucket's.
+	maxSkew = 5 * time.Minute
+	// readbackLife is how long a read-back is good for a warrant.
+	readbackLife = 24 * time.Hour
+)
+
+// evidence gathers what one warrant needs. It is used once.
+type evidence struct {
+	s      *Syncer
+	t      *Tenant
+	policy DeletePolicy
+	start  time.Time
+	recs   map[string]state.Recording // owners, by recordId
+	w      state.Warrant
+}
+
+// sourceChanged says that the source is not what we archived.
+type sourceChanged struct {
+	key  state.Key
+	file state.File
+	why  string
+}
+
+func (e *sourceChanged) Error() string { return e.why }
+
+// gather asks the vendor, the vendor's store and the bucket, in this order.
+func (e *evidence) gather(ctx context.Context, rec state.Recording) (state.Warrant, error) {
+	l, err := e.t.Vendor.GetRecords(ctx, rec.RecordID, meetingapi.Urgent)
+	if err != nil {
+		return e.w, fmt.Errorf("list the source before deleting it: %w", err)
+	}
+	if err := e.clock("vendor", l.Date); err != nil {
+		return e.w, err
+	}
+	e.w = state.Warrant{
+		Tenant: rec.Tenant, RecordID: rec.RecordID, ListedAt: l.ReceivedAt, Covers: []string{rec.RecordID},
+		Clocks: state.Clocks{Ours: e.s.o.Clock(), Vendor: l.Date},
+	}
+	items := meetingapi.Identify(rec.RecordID, l.Items)
+	files := make([]state.File, len(items))
+	for i, it := range items {
+		if files[i], err = e.known(ctx, it); err != nil {
+			return e.w, err
+		}
+	}
+	if !lists(l, rec.RecordID) {
+		if rec.Deletion.WarrantID != "" {
+			return e.w, errGone
+		}
+		return e.w, refuse("the vendor lists no file of it")
+	}
+	for i, it := range items {
+		if err := e.source(ctx, it, files[i]); err != nil {
+			return e.w, err
+		}
+	}
+	for i := range items {
+		if err := e.copy(ctx, &e.w.Evidence[i]); err != nil {
+			return e.w, err
+		}
+	}
+	now := e.s.o.Clock()
+	if now.Sub(e.start) > warrantLife {
+		return e.w, refuse("gathering the evidence took longer than %s", warrantLife)
+	}
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails, crypto/rand
+	e.w.ID, e.w.At = hex.EncodeToString(id), now
+	return e.w, nil
+}
+
+func (e *evidence) clock(whose string, date time.Time) error {
+	if date.IsZero() {
+		return nil
+	}
+	if d := e.s.o.Clock().Sub(date).Abs(); d > maxSkew {
+		return refuse("our clock and the %s's are %s apart; set the clock right", whose, d.Round(time.Second))
+	}
+	return nil
+}
+
+// known finds the verified file of a listed item. Every item counts, whatever
+// recording it belongs to.
+func (e *evidence) known(ctx context.Context, it meetingapi.Identified) (state.File, error) {
+	rec, ok := e.recs[it.Owner]
+	if !ok {
+		var err error
+		rec, err = e.s.o.Store.Get(ctx, state.Key{Tenant: e.t.Name, RecordID: it.Owner})
+		if errors.Is(err, state.ErrNotFound) {
+			return state.File{}, refuse("the listing names recording %s, which is not archived", it.Owner)
+		}
+		if err != nil {
+			return state.File{}, err
+		}
+		e.recs[it.Owner] = rec
+		if !slices.Contains(e.w.Covers, it.Owner) {
+			e.w.Covers = append(e.w.Covers, it.Owner)
+		}
+	}
+	f, ok := rec.Current(it.FileID)
+	switch {
+	case !it.Finished() || it.FileID == "":
+		return f, refuse("the listing has an item of %s that is not finished", it.Owner)
+	case rec.Hold:
+		return f, refuse("recording %s is on hold", it.Owner)
+	case !ok:
+		return f, refuse("the listing has a file of %s that is not archived", it.Owner)
+	case f.Phase != state.Verified:
+		return f, refuse("file %s of %s is %s, not verified", f.ID, it.Owner, f.Phase)
+	case f.Marks.Any():
+		return f, refuse("file %s of %s is marked %s", f.ID, it.Owner, f.Marks)
+	case f.DeclaredSize != it.FileSize:
+		return f, refuse("the vendor lists file %s of %s with %d bytes now, it was %d", f.ID, it.Owner, it.FileSize, f.DeclaredSize)
+	case it.FileSize >= 0 && it.FileSize != f.Size && !f.Marks.SizeMismatch:
+		return f, refuse("file %s of %s has %d bytes here, %d at the vendor", f.ID, it.Owner, f.Size, it.FileSize)
+	}
+	return f, nil
+}
+
+// source shows that the fresh URL still leads to what we archived.
+func (e *evidence) source(ctx context.Context, it meetingapi.Identified, f state.File) error {
+	info, err := e.t.Source.Stat(ctx, it.DownURL)
+	if err != nil {
+		return fmt.Errorf("look at the source before deleting it: %w", err)
+	}
+	ev := state.Evidence{
+		RecordID: it.Owner, FileID: f.ID, DeclaredSize: it.FileSize, Source: info.Version,
+		Dest: f.Dest, Key: f.Key, Object: f.Object, Size: f.Size, Sums: f.Sums, Level: f.Level, ReadbackAt: f.ReadbackAt,
+	}
+	was := state.SourceVersion{Length: -1}
+	if f.Version != nil {
+		was = *f.Version
+	}
+	validator := was.ETag != "" || was.LastModified != ""
+	switch {
+	case validator && !was.Same(info.Version), info.Version.Length >= 0 && info.Version.Length != f.Size:
+		return &sourceChanged{
+			key:  state.Key{Tenant: e.t.Name, RecordID: it.Owner},
+			file: f, why: "the source of file " + f.ID + " changed after it was archived",
+		}
+	case !validator:
+		if err := e.reread(ctx, it, f); err != nil {
+			return err
+		}
+		ev.SourceReread = true
+	}
+	e.w.Evidence = append(e.w.Evidence, ev)
+	return nil
+}
+
+// reread reads a source that has no validator in full and compares it.
+func (e *evidence) reread(ctx context.Context, it meetingapi.Identified, f state.File) error {
+	ctx, cancel := context.WithTimeout(ctx, warrantLife)
+	defer cancel()
+	resp, err := e.t.Source.Get(ctx, download.Request{URL: it.DownURL, Length: -1, Whole: true})
+	if err != nil {
+		return fmt.Errorf("read the source again before deleting it: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }() // read-only: nothing can be lost
+	h := sha256.New()
+	if _, err := io.Copy(h, resp.Body); err != nil {
+		return fmt.Errorf("read the source again before deleting it: %w", err)
+	}
+	if hex.EncodeToString(h.Sum(nil)) != f.Sums.SHA256 {
+		return &sourceChanged{
+			key:  state.Key{Tenant: e.t.Name, RecordID: it.Owner},
+			file: f, why: "the source of file " + f.ID + ", read again, is not what was archived",
+		}
+	}
+	return nil
+}
+
+// copy shows that the bucket still proves its copy.
+func (e *evidence) copy(ctx context.Context, ev *state.Evidence) error {
+	d, ok := e.s.destination(e.t, ev.Dest)
+	if !ok {
+		return refuse("destination_unconfigured: bucket %s, which has file %s, is no longer in the configuration", ev.Dest.Bucket, ev.FileID)
+	}
+	caps, err := e.s.proofs.of(ctx, ev.Dest, d)
+	if err != nil {
+		return err
+	}
+	info, err := d.Head(ctx, ev.Key, ev.Object.VersionID)
+	if err != nil {
+		return fmt.Errorf("ask the bucket for file %s before deleting its source: %w", ev.FileID, err)
+	}
+	if err := e.clock("bucket", info.Date); err != nil {
+		return err
+	}
+	if !info.Date.IsZero() {
+		e.w.Clocks.Bucket = info.Date
+	}
+	now := object(info)
+	if info.Size != ev.Size || now.ETag != ev.Object.ETag || now.VersionID != ev.Object.VersionID || !now.LastModified.Equal(ev.Object.LastModified) {
+		return refuse("the bucket's object %s is not the one that was verified", ev.Key)
+	}
+	full := caps.FullObject && caps.PutChecksum && info.CRC64NVME != nil && *info.CRC64NVME == ev.Sums.CRC64NVME ||
+		info.CRC64ECMA != nil && ev.Sums.HasECMA && *info.CRC64ECMA == ev.Sums.CRC64ECMA
+	recent := e.s.o.Clock().Sub(ev.ReadbackAt) <= readbackLife
+	switch {
+	case recent:
+		ev.Level = state.LevelReadback
+	case full && e.policy.Require == state.LevelFullObject:
+		ev.Level = state.LevelFullObject
+	default:
+		return refuse("the bucket does not prove %s at the level that delete_source.require asks for", ev.Key)
+	}
+	return nil
+}
+
+// readBackAhead reads back, ahead of the warrant, the copies for which the
+// warrant will need it: where the bucket proves nothing of a whole object, or
+// delete_source.require is readback.
+func (s *Syncer) readBackAhead(ctx context.Context, t *Tenant, p DeletePolicy, rec state.Recording) error {
+	for _, f := range rec.Files {
+		recent := s.o.Clock().Sub(f.ReadbackAt) < readbackLife-time.Hour
+		if f.Superseded || recent || f.Level == state.LevelFullObject && p.Require == state.LevelFullObject {
+			continue
+		}
+		d, ok := s.destination(t, f.Dest)
+		if !ok {
+			return refuse("destination_unconfigured: bucket %s is no longer in the configuration", f.Dest.Bucket)
+		}
+		caps, err := s.proofs.of(ctx, f.Dest, d)
+		if err != nil {
+			return err
+		}
+		pr, err := prove(ctx, d, caps, expectation{
+			key: f.Key, versionID: f.Object.VersionID, size: f.Size, sums: f.Sums, parts: f.Parts,
+		}, true)
+		if err != nil {
+			return err
+		}
+		_, err = s.o.Store.Update(ctx, rec.ID(), state.Do(state.Verify{FileID: f.ID, Level: pr.level, Object: object(pr.info), Readback: true}))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// archiveAgain puts the changed source beside the old object: a new
+// generation of the file, under a key of its own.
+func (s *Syncer) archiveAgain(ctx context.Context, c *sourceChanged) error {
+	_, err := s.o.Store.Update(ctx, c.key, func(r state.Recording) ([]state.Change, error) {
+		f, ok := r.File(c.file.ID)
+		if !ok || f.Superseded {
+			return nil, nil
+		}
+		n := max(f.Generation, 1) + 1
+		id := fmt.Sprintf("%s-%d", state.Identity(f.ID), n)
+		base := f.Key
+		return []state.Change{
+			state.Supersede{FileID: f.ID, Detail: c.why},
+			state.Discover{
+				FileID: id, Filename: f.Filename, Generation: n, Dest: s.tenants[c.key.Tenant].Dest,
+				Keys: []string{objectkey.WithFileID(base, id), objectkey.WithFileID(base, id+"-b")},
+				Listing: state.Listing{
+					DeclaredSize: f.DeclaredSize, Start: f.StartTime, Stop: f.StopTime,
+					SourcePath: f.SourcePath, Vendor: f.Vendor, Deadline: f.Deadline,
+				},
+			},
+		}, nil
+	})
+	if err == nil {
+		s.Wake()
+	}
+	return err
+}

@@ -1,0 +1,159 @@
+package sync
+
+import (
+	"context"
+	"sync"
+)
+
+// pool is the only source of part buffers, and so the only bound on memory
+// that matters: taking from it is what limits how much is under way.
+//
+// Buffers are granted in the order of asking, with one exception: an owner
+// (tenant) that holds half of the pool is passed over while others wait, so
+// that a slow side of one starves nobody. An owner that holds nothing is never
+// passed over for being too large: it gets its first buffer as soon as there
+// is room.
+type pool struct {
+	limit int64
+
+	mu      sync.Mutex
+	size    int64 // bytes of all buffers that exist, free ones included
+	held    map[string]int64
+	free    map[int64][][]byte
+	waiting []*poolWaiter
+}
+
+type poolWaiter struct {
+	owner string
+	class int64
+	ready chan []byte // one buffer, once
+}
+
+func newPool(limit int64) *pool {
+	return &pool{limit: limit, held: map[string]int64{}, free: map[int64][][]byte{}}
+}
+
+// poolClass rounds a wanted size up, so that buffers of small files can be
+// used again: powers of two up to unit (the part size), then multiples of it.
+func poolClass(n, unit int64) int64 {
+	c := int64(64 << 10)
+	for c < n && c < unit {
+		c *= 2
+	}
+	if c < unit {
+		return c
+	}
+	return (max(n, 1) + unit - 1) / unit * unit
+}
+
+// take returns a buffer of class bytes, waiting for one; class must not
+// exceed the limit. It must be given back with put.
+func (p *pool) take(ctx context.Context, owner string, class int64) ([]byte, error) {
+	w := &poolWaiter{owner: owner, class: class, ready: make(chan []byte, 1)}
+	p.mu.Lock()
+	p.waiting = append(p.waiting, w)
+	p.grant()
+	p.mu.Unlock()
+	select {
+	case b := <-w.ready:
+		return b, nil
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, x := range p.waiting {
+		if x == w {
+			p.waiting = append(p.waiting[:i], p.waiting[i+1:]...)
+			p.grant()
+			return nil, ctx.Err()
+		}
+	}
+	p.giveBack(owner, <-w.ready) // it was granted meanwhile
+	return nil, ctx.Err()
+}
+
+// put gives a buffer back.
+func (p *pool) put(owner string, b []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.giveBack(owner, b)
+}
+
+func (p *pool) giveBack(owner string, b []byte) {
+	class := int64(cap(b))
+	p.free[class] = append(p.free[class], b[:class])
+	if p.held[owner] -= class; p.held[owner] == 0 {
+		delete(p.held, owner)
+	}
+	p.grant()
+}
+
+// grant serves whom it can. The caller holds mu.
+func (p *pool) grant() {
+	for {
+		i := p.next()
+		if i < 0 {
+			return
+		}
+		w := p.waiting[i]
+		b, ok := p.buffer(w.class)
+		if !ok {
+			return
+		}
+		p.waiting = append(p.waiting[:i], p.waiting[i+1:]...)
+		p.held[w.owner] += w.class
+		w.ready <- b
+	}
+}
+
+// next returns the first waiter that may be served now, -1 if there is none.
+func (p *pool) next() int {
+	for i, w := range p.waiting {
+		if h := p.held[w.owner]; h == 0 || h+w.class <= p.limit/2 || !p.othersWait(w.owner) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (p *pool) othersWait(owner string) bool {
+	for _, w := range p.waiting {
+		if w.owner != owner {
+			return true
+		}
+	}
+	return false
+}
+
+// buffer returns a free buffer of the class or makes one, dropping free ones
+// of other classes where the limit asks for it.
+func (p *pool) buffer(class int64) ([]byte, bool) {
+	if l := p.free[class]; len(l) > 0 {
+		b := l[len(l)-1]
+		p.free[class] = l[:len(l)-1]
+		return b, true
+	}
+	for c, l := range p.free {
+		for p.size+class > p.limit && len(l) > 0 {
+			l = l[:len(l)-1]
+			p.size -= c
+		}
+		p.free[c] = l
+	}
+	if p.size+class > p.limit {
+		return nil, false
+	}
+	p.size += class
+	return make([]byte, class), true
+}
+
+// inUse returns the bytes that are taken.
+func (p *pool) inUse() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var n int64
+	for _, h := range p.held {
+		n += h
+	}
+	return n
+}

@@ -1,0 +1,221 @@
+package sync
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sync/singleflight"
+
+	"archiver/internal/fault"
+	"archiver/internal/state"
+)
+
+// expectation is an object as it has to be.
+type expectation struct {
+	key, versionID string
+	size           int64
+	sums           state.Checksums
+	parts          int // of the multipart upload that made it, 0 if it was none
+	// seen is what HEAD answered just now, where the write has asked already.
+	seen *state.ObjectInfo
+}
+
+// proof is how an object was shown to be what is expected.
+type proof struct {
+	level    state.Level
+	info     state.ObjectInfo
+	readback bool // all bytes were read just now
+}
+
+// prove asks the bucket and compares, at the strongest level that the bucket
+// proves, or by reading everything back. fault.Corrupt: the bucket does not
+// have what it should have. ETags and sizes alone prove nothing.
+func prove(ctx context.Context, d Objects, caps state.Capabilities, want expectation, readback bool) (proof, error) {
+	info, err := want.head(ctx, d)
+	if err != nil {
+		return proof{}, err
+	}
+	if info.Size != want.size {
+		return proof{}, mismatch(want.key, fmt.Errorf("the bucket has %d bytes of %d", info.Size, want.size))
+	}
+	p := proof{info: info}
+	if c := info.CRC64NVME; c != nil {
+		if *c != want.sums.CRC64NVME {
+			return p, mismatch(want.key, errors.New("the bucket's CRC64NVME is another one"))
+		}
+		if caps.FullObject && caps.PutChecksum {
+			p.level = state.LevelFullObject
+		}
+	}
+	if c := info.CRC64ECMA; c != nil && want.sums.HasECMA {
+		if *c != want.sums.CRC64ECMA {
+			return p, mismatch(want.key, errors.New("the bucket's CRC64-ECMA is another one"))
+		}
+		p.level = state.LevelFullObject
+	}
+	if p.level == "" && want.parts > 0 && caps.PartChecksum {
+		p.level = state.LevelParts
+	}
+	if p.level != "" && !readback {
+		return p, nil
+	}
+	if err := readBack(ctx, d, want, info); err != nil {
+		return p, err
+	}
+	p.readback = true
+	if p.level != state.LevelFullObject {
+		p.level = state.LevelReadback
+	}
+	return p, nil
+}
+
+// head asks the bucket, unless it has just been asked.
+func (want expectation) head(ctx context.Context, d Objects) (state.ObjectInfo, error) {
+	if want.seen != nil {
+		return *want.seen, nil
+	}
+	info, err := d.Head(ctx, want.key, want.versionID)
+	if fault.KindOf(err) == fault.NotFound {
+		return info, mismatch(want.key, errors.New("the bucket no longer has it"))
+	}
+	return info, err
+}
+
+// readBack reads the whole object and compares its SHA-256.
+func readBack(ctx context.Context, d Objects, want expectation, info state.ObjectInfo) error {
+	body, _, err := d.Get(ctx, want.key, info.VersionID, 0, info.ETag)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }() // read-only: nothing can be lost
+	h := sha256.New()
+	n, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{body}, make([]byte, 256<<10))
+	if err != nil {
+		return &fault.Error{Op: "read back", Subject: want.key, Kind: fault.Temporary, Err: err}
+	}
+	if sum := hex.EncodeToString(h.Sum(nil)); n != want.size || sum != want.sums.SHA256 {
+		return mismatch(want.key, fmt.Errorf("read back %d bytes with SHA-256 %s, archived were %d with %s", n, sum, want.size, want.sums.SHA256))
+	}
+	return nil
+}
+
+func mismatch(key string, err error) error {
+	return &fault.Error{
+		Op: "verify", Subject: key, Kind: fault.Corrupt, Err: err,
+		Hint: "the copy in the bucket is not what was archived; look who changed it, then retry the recording while its source exists",
+	}
+}
+
+// prove brings a stored file to verified.
+func (x *transfer) prove(ctx context.Context) error {
+	p, err := prove(ctx, x.dest, x.caps, expectation{
+		key: x.f.Key, versionID: x.f.Object.VersionID, size: x.f.Size, sums: x.f.Sums, parts: x.f.Parts, seen: x.seen,
+	}, x.t.Readback)
+	if err != nil {
+		return fromProof(err)
+	}
+	err = x.update(ctx, state.Verify{FileID: x.f.ID, Level: p.level, Object: object(p.info), Readback: p.readback})
+	if err != nil {
+		return err
+	}
+	x.log.Info("verified", zap.String("key", x.f.Key), zap.Int64("size", x.f.Size), zap.String("level", string(p.level)))
+	return nil
+}
+
+func object(i state.ObjectInfo) state.Object {
+	return state.Object{ETag: i.ETag, VersionID: i.VersionID, LastModified: i.LastModified}
+}
+
+// proofs knows what each bucket was shown to prove. The negative probe is
+// repeated daily; what it found outlives a restart.
+type proofs struct {
+	store Store
+	clock func() time.Time
+	log   *zap.Logger
+
+	flight singleflight.Group // by destination: a bucket that hangs keeps no other waiting
+
+	mu    sync.Mutex
+	known map[state.Destination]state.Capabilities
+}
+
+const probeEvery = 24 * time.Hour
+
+func newProofs(o Options) *proofs {
+	return &proofs{store: o.Store, clock: o.Clock, log: o.Logger, known: map[state.Destination]state.Capabilities{}}
+}
+
+func (p *proofs) of(ctx context.Context, at state.Destination, d Prober) (state.Capabilities, error) {
+	p.mu.Lock()
+	c, ok := p.known[at]
+	p.mu.Unlock()
+	if ok && p.fresh(c) {
+		d.SetCapabilities(c) // several tenants may each have a client for it
+		return c, nil
+	}
+	v, err, _ := p.flight.Do(at.Endpoint+" "+at.Bucket, func() (any, error) { return p.find(ctx, at, d) })
+	if err != nil {
+		return c, err
+	}
+	c, _ = v.(state.Capabilities)
+	d.SetCapabilities(c)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known[at] = c
+	return c, nil
+}
+
+func (p *proofs) fresh(c state.Capabilities) bool { return p.clock().Sub(c.ProbedAt) < probeEvery }
+
+// find takes what an earlier run found, or probes.
+func (p *proofs) find(ctx context.Context, at state.Destination, d Prober) (state.Capabilities, error) {
+	name := "capabilities/" + at.Endpoint + "/" + at.Bucket
+	var c state.Capabilities
+	b, err := p.store.Fact(ctx, name)
+	if err != nil {
+		return c, err
+	}
+	if b != nil && json.Unmarshal(b, &c) == nil && p.fresh(c) {
+		return c, nil
+	}
+	if c, err = p.probe(ctx, at, d); err != nil {
+		return c, err
+	}
+	if b, err = json.Marshal(c); err != nil {
+		return c, err
+	}
+	if err := p.store.SetFact(ctx, name, b); err != nil {
+		return c, err
+	}
+	p.log.Info("probed the bucket", zap.String("bucket", at.Bucket), zap.String("level", string(c.Best())),
+		zap.Bool("conditional_put", c.ConditionalPut), zap.Bool("conditional_complete", c.ConditionalComplete))
+	return c, nil
+}
+
+// probe asks the bucket itself.
+func (p *proofs) probe(ctx context.Context, at state.Destination, d Prober) (state.Capabilities, error) {
+	c, err := d.Probe(ctx)
+	if err != nil && c.ProbedAt.IsZero() {
+		return c, fmt.Errorf("find out what bucket %s proves: %w", at.Bucket, err)
+	}
+	if err != nil {
+		p.log.Warn("the probe left an object behind", zap.String("bucket", at.Bucket), zap.Error(err))
+	}
+	c, left, err := d.ProbeConditions(ctx)
+	if err != nil {
+		return c, fmt.Errorf("find out which conditions bucket %s honours: %w", at.Bucket, err)
+	}
+	if left != "" {
+		p.log.Warn("the probe left an object behind; remove it, or give the role s3:DeleteObject there", zap.String("object", left))
+	}
+	c.ProbedAt = p.clock()
+	return c, nil
+}

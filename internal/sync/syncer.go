@@ -1,0 +1,296 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"archiver/internal/fault"
+	"archiver/internal/state"
+)
+
+// Tenant is one tenant as the syncer sees it.
+type Tenant struct {
+	Name   string
+	Vendor Vendor
+	Source Source
+	// Dest is where the tenant's files go now, Bucket what leads there. Files
+	// remember their own destination.
+	Dest   state.Destination
+	Bucket Destination
+	// ManifestKey renders the manifest's key.
+	ManifestKey func(state.Recording) string
+	// Readback is storage.verify: readback: every object is read back.
+	Readback bool
+	// Delete is asked each time, so that a reload takes effect at once.
+	Delete func() DeletePolicy
+}
+
+// DeletePolicy is a tenant's delete_source.
+type DeletePolicy struct {
+	Enabled    bool
+	After      time.Duration // grace since the last file was verified
+	Require    state.Level   // LevelFullObject (LevelReadback satisfies it too) or LevelReadback
+	MaxPerHour int
+}
+
+// Options configure a Syncer. All are required unless said otherwise.
+type Options struct {
+	Store   Store
+	Tenants []Tenant
+	// Destinations are all buckets of the configuration: files of one tenant
+	// may lie where, by now, only another one writes.
+	Destinations map[state.Destination]Destination
+	Links        *Links
+
+	Concurrency int   // files at once, all tenants together
+	Streams     int   // parts of one file on their way to the bucket at once
+	PartSize    int64 // bytes
+	Memory      int64 // bytes of all part buffers; at least four times PartSize
+	MaxAttempts int
+	MaxFileSize int64
+	Settle      time.Duration // how long a doubtful fileSize is given to become right
+	Bandwidth   func(time.Time) int64
+
+	Backoff time.Duration // wait after the first failed attempt, doubling; 0: 2 s
+	Tick    time.Duration // how often due work is looked for without a hint; 0: 1 s
+	Clock   func() time.Time
+	Logger  *zap.Logger
+}
+
+// maxBackoff ends the doubling of waits between attempts.
+const maxBackoff = 30 * time.Minute
+
+// Syncer moves files from the vendor to the bucket, proves them, and removes
+// the source where it may.
+type Syncer struct {
+	o       Options
+	tenants map[string]*Tenant
+	pool    *pool
+	proofs  *proofs
+	gate    *gate
+	limiter *rate.Limiter
+	wake    chan struct{}
+
+	confirms  sync.Mutex
+	confirmAt map[state.Key]time.Time // when an unanswered confirmation is asked for again
+}
+
+// New checks the options and returns a Syncer that does nothing yet.
+func New(o Options) (*Syncer, error) {
+	if o.Backoff == 0 {
+		o.Backoff = 2 * time.Second
+	}
+	if o.Tick == 0 {
+		o.Tick = time.Second
+	}
+	if o.PartSize*4 > o.Memory {
+		return nil, errors.New("transfer.part_size is more than a quarter of transfer.memory; make the part smaller or allow more memory")
+	}
+	s := &Syncer{
+		o: o, tenants: map[string]*Tenant{}, pool: newPool(o.Memory),
+		gate: newGate(o.Clock, 15*o.Backoff), wake: make(chan struct{}, 1),
+		limiter: rate.NewLimiter(rate.Inf, int(o.PartSize)), confirmAt: map[state.Key]time.Time{},
+	}
+	s.proofs = newProofs(o)
+	for i := range o.Tenants {
+		s.tenants[o.Tenants[i].Name] = &o.Tenants[i]
+	}
+	return s, nil
+}
+
+// Wake hints that there may be work. Losing a hint costs latency, never work.
+func (s *Syncer) Wake() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// BufferBytes returns the bytes of part buffers in use.
+func (s *Syncer) BufferBytes() int64 { return s.pool.inUse() }
+
+// Paused returns the destinations whose transfers are paused, and why.
+func (s *Syncer) Paused() map[state.Destination]string { return s.gate.paused() }
+
+// Run works until take ends, then lets what is in flight come to a recorded
+// step and returns; work cuts it. It owns every goroutine that it starts.
+func (s *Syncer) Run(take, work context.Context) error {
+	var wg sync.WaitGroup
+	for name := range s.tenants {
+		wg.Go(func() { s.every(take, func() { s.tend(take, work, name) }) })
+	}
+	s.dispatch(take, work)
+	wg.Wait()
+	return nil
+}
+
+// every calls f now and at every tick until ctx ends.
+func (s *Syncer) every(ctx context.Context, f func()) {
+	t := time.NewTicker(s.o.Tick)
+	defer t.Stop()
+	for {
+		f()
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// dispatch hands files to at most Concurrency workers, one tenant after the
+// other, so that no tenant's backlog keeps the others waiting.
+func (s *Syncer) dispatch(take, work context.Context) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	slots := make(chan struct{}, s.o.Concurrency)
+	busy := map[string]int{}
+	var mu sync.Mutex
+	names := s.names()
+	t := time.NewTicker(s.o.Tick)
+	defer t.Stop()
+	for turn := 0; take.Err() == nil; {
+		found := false
+		for range names {
+			name := names[turn%len(names)]
+			turn++
+			if !s.mayTake(name, busy, &mu) {
+				continue
+			}
+			select {
+			case slots <- struct{}{}:
+			case <-take.Done():
+				return
+			}
+			refs, err := s.o.Store.Claim(take, state.WorkTransfer, name, s.o.Clock(), 1)
+			if err != nil || len(refs) == 0 {
+				<-slots
+				s.logClaim(take, name, err)
+				continue
+			}
+			found = true
+			mu.Lock()
+			busy[name]++
+			mu.Unlock()
+			wg.Go(func() {
+				s.runFile(take, work, refs[0])
+				s.o.Store.Release(state.WorkTransfer, refs...)
+				mu.Lock()
+				busy[name]--
+				mu.Unlock()
+				<-slots
+				s.Wake()
+			})
+		}
+		if !found {
+			select {
+			case <-take.Done():
+			case <-s.wake:
+			case <-t.C:
+			}
+		}
+	}
+}
+
+// mayTake says whether a tenant may begin another file: its bucket is not
+// paused, and it leaves a slot for the others.
+func (s *Syncer) mayTake(name string, busy map[string]int, mu *sync.Mutex) bool {
+	if s.gate.shut(s.tenants[name].Dest) {
+		return false
+	}
+	if len(s.tenants) == 1 || s.o.Concurrency == 1 {
+		return true
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	return busy[name] < s.o.Concurrency-1
+}
+
+// destination leads to where a file of the tenant lies or is to lie; false if
+// no tenant has that bucket any more.
+func (s *Syncer) destination(t *Tenant, d state.Destination) (Destination, bool) {
+	if d == t.Dest {
+		return t.Bucket, true
+	}
+	b, ok := s.o.Destinations[d]
+	return b, ok
+}
+
+func (s *Syncer) names() []string {
+	names := make([]string, 0, len(s.tenants))
+	for _, t := range s.o.Tenants {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+func (s *Syncer) logClaim(ctx context.Context, tenant string, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.o.Logger.Error("look for work", zap.String("tenant", tenant), zap.Error(err))
+	}
+}
+
+// tend does the tenant's work on whole recordings: outcomes of warrants first,
+// then manifests, then new deletions.
+func (s *Syncer) tend(take, work context.Context, tenant string) {
+	t := s.tenants[tenant]
+	s.eachDue(take, state.WorkConfirm, tenant, s.o.Clock(), func(k state.Key) bool { return s.confirm(work, t, k) })
+	s.eachDue(take, state.WorkManifest, tenant, s.o.Clock(), func(k state.Key) bool { return s.manifest(work, t, k) })
+	if p := t.Delete(); p.Enabled {
+		s.eachDue(take, state.WorkDelete, tenant, s.o.Clock().Add(-p.After), func(k state.Key) bool { return s.deleteSource(work, t, k) })
+	}
+}
+
+// eachDue does the due work of a kind until f says that it is enough for now.
+// What was claimed is released at the end, so that nothing is met twice in one
+// pass, whatever came of it.
+func (s *Syncer) eachDue(take context.Context, w state.Work, tenant string, now time.Time, f func(state.Key) (more bool)) {
+	const batch, most = 32, 1024
+	var all []state.FileRef
+	defer func() { s.o.Store.Release(w, all...) }()
+	for len(all) < most {
+		refs, err := s.o.Store.Claim(take, w, tenant, now, batch)
+		all = append(all, refs...)
+		if err != nil || len(refs) == 0 {
+			s.logClaim(take, tenant, err)
+			return
+		}
+		for _, r := range refs {
+			if take.Err() != nil || !f(r.Key) {
+				return
+			}
+		}
+	}
+}
+
+// backoff is the wait after the n-th failure in a row (1 is the first), with
+// up to a fifth of jitter, at least what the other side asked for.
+func (s *Syncer) backoff(n int, err error) time.Duration {
+	d := s.o.Backoff << min(max(n-1, 0), 20)
+	if d <= 0 || d > maxBackoff {
+		d = maxBackoff
+	}
+	d += rand.N(d/5 + 1)
+	return max(d, fault.RetryAfterOf(err))
+}
+
+// throttle waits until n more bytes may be read.
+func (s *Syncer) throttle(ctx context.Context, n int) error {
+	if s.o.Bandwidth == nil {
+		return nil
+	}
+	limit := rate.Inf
+	if l := s.o.Bandwidth(s.o.Clock()); l > 0 {
+		limit = rate.Limit(l)
+	}
+	if s.limiter.Limit() != limit {
+		s.limiter.SetLimit(limit)
+	}
+	return s.limiter.WaitN(ctx, n)
+}
