@@ -40,7 +40,8 @@ func command(ctx context.Context, env []string, name string, args ...string) (us
 	close(done)
 	wg.Wait()
 	if err != nil {
-		return u, fmt.Errorf("%s %s: %w: %s", name, args[0], err, out.String())
+		said := out.Bytes()
+		return u, fmt.Errorf("%s %s: %w: … %s", name, args[0], err, said[max(0, len(said)-1000):])
 	}
 	u.cpu, u.anon = cmd.ProcessState.UserTime()+cmd.ProcessState.SystemTime(), peak
 	return u, nil
