@@ -92,6 +92,10 @@ func (m *move) phase(f *File, p Phase, e Event) {
 	m.event(e)
 }
 
+// quarantineRetry is when a quarantined recording that is no longer polled is
+// asked about again, because its source may still exist.
+const quarantineRetry = 24 * time.Hour
+
 // derive makes the recording follow its files: the one place that knows what
 // they mean for the whole.
 func (m *move) derive() {
@@ -111,6 +115,9 @@ func (m *move) derive() {
 	case bad != nil:
 		if m.Status != Quarantined {
 			m.Reason, m.Detail = bad.Reason, bad.Error
+			if m.Poll.NextAt.IsZero() {
+				m.Poll.NextAt = m.env.At.Add(quarantineRetry)
+			}
 			m.to(Quarantined, Event{Type: EventQuarantined, Reason: bad.Reason, Detail: bad.Error})
 		}
 		return
@@ -136,6 +143,9 @@ func (m *move) claimsAll() bool {
 
 func (c Track) apply(m *move) error {
 	if m.Status != "" {
+		if m.AdoptedFrom == "" && !m.Poll.Named {
+			m.AdoptedFrom = c.AdoptedFrom // only that listing names its files, perhaps
+		}
 		return nil
 	}
 	m.Status = Waiting

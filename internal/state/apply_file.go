@@ -83,6 +83,7 @@ func (c Relist) apply(m *move) error {
 		return err
 	}
 	f.relist(c.Listing)
+	m.SourceGoneAt = time.Time{} // it is listed again
 	m.sortFiles()
 	return nil
 }

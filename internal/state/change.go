@@ -23,7 +23,7 @@ func Do(changes ...Change) Decide {
 // Changes of a recording.
 type (
 	// Track begins to poll a recordId. On one that is tracked it changes
-	// nothing, so it may be repeated.
+	// nothing but an unknown AdoptedFrom, so it may be repeated.
 	Track struct {
 		AdoptedFrom string // recordId whose listing named it, "" if someone told us
 	}

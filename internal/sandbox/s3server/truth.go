@@ -69,7 +69,13 @@ func Truth(ctx context.Context, client *s3.Client, bucket string) (Contents, err
 }
 
 func read(ctx context.Context, client *s3.Client, bucket, key string) (Object, error) {
-	out, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+	// The checksum comes from HEAD: asked for with the bytes, the SDK would
+	// refuse those that do not fit it, and hide what really lies there.
+	head, err := client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+	if err != nil {
+		return Object{}, fmt.Errorf("truth of %s/%s: %w", bucket, key, err)
+	}
+	out, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: &bucket, Key: &key})
 	if err != nil {
 		return Object{}, fmt.Errorf("truth of %s/%s: %w", bucket, key, err)
 	}
@@ -81,7 +87,7 @@ func read(ctx context.Context, client *s3.Client, bucket, key string) (Object, e
 	}
 	return Object{
 		Key: key, Size: n, SHA256: hex.EncodeToString(h.Sum(nil)), ETag: value(out.ETag), ContentType: value(out.ContentType),
-		Metadata: out.Metadata, CRC64NVME: value(out.ChecksumCRC64NVME), LastModified: value(out.LastModified),
+		Metadata: out.Metadata, CRC64NVME: value(head.ChecksumCRC64NVME), LastModified: value(out.LastModified),
 	}, nil
 }
 

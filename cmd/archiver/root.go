@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"archiver/internal/config"
+)
+
+// The exit codes.
+const (
+	exitFine      = 0
+	exitFailed    = 1
+	exitUsage     = 2 // wrong usage or configuration
+	exitAttention = 3 // finished, but something needs a person
+)
+
+// outcome is an error with its exit code; err may be nil if everything has
+// been said.
+type outcome struct {
+	code int
+	err  error
+}
+
+func (o *outcome) Error() string {
+	if o.err == nil {
+		return fmt.Sprintf("exit code %d", o.code)
+	}
+	return o.err.Error()
+}
+
+func (o *outcome) Unwrap() error { return o.err }
+
+// usage is an error of whoever called the command.
+func usage(format string, a ...any) error {
+	return &outcome{code: exitUsage, err: fmt.Errorf(format, a...)}
+}
+
+// cli is what the commands share: where to read and write, and the flags that
+// all of them have.
+type cli struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	env            func(string) (string, bool)
+
+	configPath string
+	tenant     string
+}
+
+const defaultConfig = "/etc/archiver/archiver.yaml"
+
+// root builds the tree of commands.
+func (c *cli) root() *cobra.Command {
+	path := defaultConfig
+	if p, ok := c.env("ARCHIVER_CONFIG"); ok && p != "" {
+		path = p
+	}
+	root := &cobra.Command{
+		Use:           "archiver",
+		Short:         "Saves meeting recordings in an S3 bucket",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          choose,
+	}
+	root.SetIn(c.stdin)
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	root.PersistentFlags().StringVar(&c.configPath, "config", path, "configuration `file`, or $ARCHIVER_CONFIG")
+	root.PersistentFlags().StringVar(&c.tenant, "tenant", "", "the `tenant` that is meant, where several fit")
+	root.AddCommand(c.runCommand(), c.backfillCommand(), c.lsCommand(), c.showCommand(), c.configCommand(), c.versionCommand())
+	return root
+}
+
+// choose is what a command does that only groups others.
+func choose(cmd *cobra.Command, args []string) error {
+	var names []string
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	known := strings.Join(names, ", ")
+	if len(args) == 0 {
+		return fmt.Errorf("which command? there are %s", known)
+	}
+	msg := fmt.Sprintf("unknown command %q", args[0])
+	cmd.SuggestionsMinimumDistance = 2 // letters to change
+	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+		return fmt.Errorf("%s; did you mean %s?", msg, strings.Join(like, " or "))
+	}
+	return fmt.Errorf("%s; there are %s", msg, known)
+}
+
+// act makes a command's function out of one whose errors are failures, not
+// wrong usage, unless they say so themselves.
+func act(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := f(cmd.Context(), args)
+		if _, ours := errors.AsType[*outcome](err); ours || err == nil {
+			return err
+		}
+		return &outcome{code: exitFailed, err: err}
+	}
+}
+
+// closing closes at the end of a function; that it failed outweighs what the
+// function had to say.
+func closing(err *error, c io.Closer) {
+	if cerr := c.Close(); cerr != nil {
+		*err = &outcome{code: exitFailed, err: errors.Join(*err, cerr)}
+	}
+}
+
+// load reads the configuration. Its mistakes are wrong configuration.
+func (c *cli) load() (*config.Config, error) {
+	cfg, err := config.Load(c.configPath, c.env)
+	if err == nil {
+		return cfg, nil
+	}
+	invalid, ok := errors.AsType[*config.Invalid](err)
+	if !ok {
+		return nil, usage("%w; name the file with --config or $ARCHIVER_CONFIG", err)
+	}
+	mistakes := "1 mistake"
+	if n := len(invalid.Problems); n > 1 {
+		mistakes = fmt.Sprintf("%d mistakes", n)
+	}
+	return nil, usage("read configuration %s: %s to correct:\n%w", c.configPath, mistakes, err)
+}
+
+// theTenant is the tenant of ids that name none: --tenant, or the only one
+// that there is.
+func (c *cli) theTenant(cfg *config.Config) (string, error) {
+	names := cfg.TenantNames()
+	switch {
+	case c.tenant != "":
+		if cfg.Tenants[c.tenant] == nil {
+			return "", usage("--tenant %s: no such tenant in %s; it has %s", c.tenant, cfg.Path, strings.Join(names, ", "))
+		}
+		return c.tenant, nil
+	case len(names) == 1:
+		return names[0], nil
+	}
+	return "", usage("which tenant? %s has %s; say it with --tenant", cfg.Path, strings.Join(names, ", "))
+}
+
+// say tells whoever looks on. That it can't be told is no reason to fail.
+func (c *cli) say(format string, a ...any) {
+	_, _ = fmt.Fprintf(c.stderr, format+"\n", a...)
+}
+
+// warn logs what is hardly meant.
+func warn(log *zap.Logger, cfg *config.Config) {
+	for _, w := range cfg.Warnings {
+		log.Warn("configuration: "+w.Message, zap.String("file", w.File), zap.Int("line", w.Line), zap.String("key", w.Key))
+	}
+}

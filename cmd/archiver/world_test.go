@@ -1,0 +1,384 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/zap"
+
+	"archiver/internal/sandbox/content"
+	"archiver/internal/sandbox/faultproxy"
+	"archiver/internal/sandbox/s3server"
+	"archiver/internal/sandbox/vendor"
+	"archiver/internal/state/bolt"
+)
+
+type worldKey struct{}
+
+// world is what a script has around it: a vendor, a bucket, and the processes
+// that it began.
+type world struct {
+	vendor    *vendor.Server
+	proxy     *faultproxy.Proxy // before the bucket
+	bucket    string
+	recorded  int
+	before    map[string]int // calls before the last "fault none"
+	processes map[string]*child
+}
+
+func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
+
+var bucketSerial atomic.Int64
+
+// patience is for what must happen; nothing waits that long if all is well.
+const patience = 30 * time.Second
+
+// cmdWorld starts the vendor and writes archiver.yaml:
+//
+//	world [TENANT…]
+//
+// The first tenant's lines come from acme.yaml, and further top-level ones from
+// more.yaml, where the script has these files.
+func cmdWorld(ts *testscript.TestScript, _ bool, tenants []string) {
+	w := worldOf(ts)
+	if len(tenants) == 0 {
+		tenants = []string{"acme"}
+	}
+	keys := map[string]string{}
+	for _, t := range tenants {
+		keys[t] = "the-key-of-" + t
+	}
+	w.vendor = vendor.New(vendor.Options{Tenants: keys})
+	ts.Check(w.vendor.Start(""))
+	ts.Defer(func() { _ = w.vendor.Close() })
+	w.bucket = fmt.Sprintf("bucket-%d", bucketSerial.Add(1))
+	_, err := store.Client().CreateBucket(context.Background(), &s3.CreateBucketInput{Bucket: aws.String(w.bucket)})
+	ts.Check(err)
+	var b strings.Builder
+	b.WriteString("tenants:\n")
+	for _, t := range tenants {
+		fmt.Fprintf(&b, "  %s:\n    api_url: %s\n    auth: %s\n    api_rate: 10000\n    allow_loopback: true\n%s", t, w.vendor.APIURL(), keys[t], optional(ts, t+".yaml"))
+	}
+	access, secret := store.Keys()
+	w.proxy, err = faultproxy.Start(context.Background(), faultproxy.Options{Upstream: store.Endpoint(), AccessKey: access, SecretKey: secret})
+	ts.Check(err)
+	ts.Defer(func() { _ = w.proxy.Close() })
+	fmt.Fprintf(&b, `storage:
+  endpoint: %s
+  bucket: %s
+  path_style: true
+  access_key_id: %s
+  secret_access_key: %s
+state:
+  path: state.db
+poll:
+  schedule: "@every 1s"
+  settle: 1s
+transfer:
+  part_size: 5MiB
+  memory: 40MiB
+%s`, w.proxy.Endpoint(), w.bucket, access, secret, optional(ts, "more.yaml"))
+	path := ts.MkAbs("archiver.yaml")
+	ts.Check(os.WriteFile(path, []byte(b.String()), 0o600))
+	ts.Setenv("ARCHIVER_CONFIG", path)
+}
+
+func optional(ts *testscript.TestScript, name string) string {
+	text, err := os.ReadFile(ts.MkAbs(name))
+	if errors.Is(err, os.ErrNotExist) {
+		return ""
+	}
+	ts.Check(err)
+	return string(text)
+}
+
+// cmdRecording adds a recording with MP4 files, an hour apart:
+//
+//	recording TENANT ID [SIZE|unfinished]…
+func cmdRecording(ts *testscript.TestScript, _ bool, args []string) {
+	w := worldOf(ts)
+	r := vendor.Recording{ID: args[1], Tenant: args[0], ConferenceKey: "1866", EntID: 52}
+	for i, a := range args[2:] {
+		start := time.Date(2019, 5, 31, 1, 43, 9, 0, time.UTC).Add(time.Duration(24*w.recorded+i) * time.Hour)
+		f := vendor.File{Start: start, Stop: start.Add(14 * time.Second)}
+		size := int64(4096)
+		if a == "unfinished" {
+			f.ReadyAt = time.Now().Add(time.Hour)
+		} else {
+			var err error
+			size, err = strconv.ParseInt(a, 10, 64)
+			ts.Check(err)
+		}
+		var err error
+		f.Content, err = content.MP4(uint64(100*w.recorded+i), size, content.Faststart)
+		ts.Check(err)
+		r.Files = append(r.Files, f)
+	}
+	w.recorded++
+	ts.Check(w.vendor.AddRecording(r))
+}
+
+// upload is the path of a recording's object.
+func upload() *regexp.Regexp { return regexp.MustCompile(`\.mp4$`) }
+
+// cmdFault makes the vendor or the bucket misbehave, or behave again:
+//
+//	fault refuse ID CODE
+//	fault hang download|upload
+//	fault none
+func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
+	w := worldOf(ts)
+	switch args[0] {
+	case "refuse":
+		w.vendor.Inject(vendor.Fault{Call: "getRecords", Subject: args[1], Do: vendor.Envelope{Code: args[2]}})
+	case "hang":
+		if args[1] == vendor.Download {
+			w.vendor.Inject(vendor.Fault{Call: vendor.Download, Do: vendor.Hang{}})
+		} else {
+			w.proxy.Inject(faultproxy.Rule{Method: "PUT", Path: upload(), Do: faultproxy.Hang{}})
+		}
+	case "none":
+		w.vendor.ClearFaults()
+		w.proxy.ClearRules()
+		w.before = map[string]int{vendor.Download: w.count(vendor.Download), "upload": w.count("upload")}
+	default:
+		ts.Fatalf("fault %s?", args[0])
+	}
+}
+
+// cmdCalls checks how often the vendor was called:
+//
+//	calls NAME N
+func cmdCalls(ts *testscript.TestScript, _ bool, args []string) {
+	if n := worldOf(ts).vendor.Counts()[args[0]]; strconv.Itoa(n) != args[1] {
+		ts.Fatalf("%d calls of %s, want %s", n, args[0], args[1])
+	}
+}
+
+// cmdReached waits until there were so many downloads or uploads since the
+// beginning, or since "fault none", answered or not:
+//
+//	reached download|upload N
+func cmdReached(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	late := time.After(patience)
+	w := worldOf(ts)
+	for w.count(args[0])-w.before[args[0]] < want {
+		select {
+		case <-look.C:
+		case <-late:
+			ts.Fatalf("fewer than %d calls of %s", want, args[0])
+		}
+	}
+}
+
+func (w *world) count(name string) int {
+	if name != "upload" {
+		return w.vendor.Counts()[name]
+	}
+	n := 0
+	for _, e := range w.proxy.Log() {
+		if e.Method == "PUT" && upload().MatchString(e.Path) {
+			n++
+		}
+	}
+	return n
+}
+
+// cmdStored checks how many recordings' files and manifests lie in the bucket,
+// and that no upload is open:
+//
+//	stored FILES MANIFESTS
+func cmdStored(ts *testscript.TestScript, _ bool, args []string) {
+	c, err := s3server.Truth(context.Background(), store.Client(), worldOf(ts).bucket)
+	ts.Check(err)
+	files, manifests := 0, 0
+	for _, o := range c.Objects {
+		if strings.HasPrefix(o.Key, "manifests/") {
+			manifests++
+		} else {
+			files++
+		}
+	}
+	if got := fmt.Sprint(files, manifests); got != strings.Join(args, " ") || len(c.Uploads) > 0 {
+		ts.Fatalf("files and manifests %s, want %s; uploads %+v", got, args, c.Uploads)
+	}
+}
+
+// cmdSound opens the state and lets it check itself.
+func cmdSound(ts *testscript.TestScript, _ bool, _ []string) {
+	st, err := bolt.Open(context.Background(), ts.MkAbs("state.db"), bolt.Options{Clock: time.Now, Logger: zap.NewNop()})
+	ts.Check(err)
+	defer func() { _ = st.Close() }()
+	ts.Check(st.Check(context.Background(), func(p string) { err = errors.Join(err, errors.New(p)) }))
+	ts.Check(err)
+}
+
+// cmdExits runs a command and checks its exit code:
+//
+//	exits CODE COMMAND ARG…
+func cmdExits(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Logf("[%s]", strings.Join(args[1:], " "))
+	checkCode(ts, ts.Exec(args[1], args[2:]...), args[0])
+}
+
+func checkCode(ts *testscript.TestScript, err error, want string) {
+	code := 0
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if strconv.Itoa(code) != want {
+		ts.Fatalf("exit code %d, want %s", code, want)
+	}
+}
+
+// cmdNormal writes a file, or stdout or stderr, with all that differs between
+// two runs replaced:
+//
+//	normal FILE TO
+func cmdNormal(ts *testscript.TestScript, _ bool, args []string) {
+	w := worldOf(ts)
+	text := ts.ReadFile(args[0])
+	for _, r := range []struct{ from, to string }{
+		{`20[2-9]\d-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`, "TIME"},
+		{`\((in )?(\d+[dhms])+( ago)?\)`, "(SPAN)"},
+		{`\b[0-9a-f]{64}\b`, "SHA256"},
+		{`\b[0-9a-f]{16}\b`, "FILE"},
+		{`[A-Za-z0-9+/]{11}=`, "CRC"},
+		{`\\?"[0-9a-f]{32}(-\d+)?\\?"`, "ETAG"},
+		{`127\.0\.0\.1:\d+`, "HOST"},
+		{regexp.QuoteMeta(ts.MkAbs(".")), "$WORK"},
+		{`\b` + w.bucket + `\b`, "BUCKET"},
+	} {
+		text = regexp.MustCompile(r.from).ReplaceAllString(text, strings.ReplaceAll(r.to, "$", "$$"))
+	}
+	text = regexp.MustCompile(`  +`).ReplaceAllString(text, "  ") // columns depend on what was replaced
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
+}
+
+// child is a process that a script began.
+type child struct {
+	cmd            *exec.Cmd
+	stdout, stderr watched
+	ended          bool
+}
+
+// watched collects output and tells when there is more.
+type watched struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	more chan struct{}
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.more != nil {
+		close(w.more)
+		w.more = nil
+	}
+	return w.text.Write(p)
+}
+
+func (w *watched) look() (string, <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.more == nil {
+		w.more = make(chan struct{})
+	}
+	return w.text.String(), w.more
+}
+
+// cmdBegin starts a process that goes on beside the script:
+//
+//	begin NAME COMMAND ARG…
+func cmdBegin(ts *testscript.TestScript, _ bool, args []string) {
+	c := &child{cmd: exec.Command(args[1], args[2:]...)}
+	c.cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{"PATH", "HOME", "TMPDIR", "ARCHIVER_CONFIG"} {
+		c.cmd.Env = append(c.cmd.Env, name+"="+ts.Getenv(name))
+	}
+	c.cmd.Stdout, c.cmd.Stderr = io.Writer(&c.stdout), io.Writer(&c.stderr)
+	ts.Check(c.cmd.Start())
+	worldOf(ts).processes[args[0]] = c
+	ts.Defer(func() {
+		if !c.ended {
+			_ = c.cmd.Process.Kill()
+			_ = c.cmd.Wait()
+		}
+	})
+}
+
+func begun(ts *testscript.TestScript, name string) *child {
+	c := worldOf(ts).processes[name]
+	if c == nil {
+		ts.Fatalf("no process %s was begun", name)
+	}
+	return c
+}
+
+// cmdAwaits waits until a process has written what matches to standard error:
+//
+//	awaits NAME REGEXP
+func cmdAwaits(ts *testscript.TestScript, _ bool, args []string) {
+	c, want := begun(ts, args[0]), regexp.MustCompile(args[1])
+	late := time.After(patience)
+	for {
+		text, more := c.stderr.look()
+		if want.MatchString(text) {
+			return
+		}
+		select {
+		case <-more:
+		case <-late:
+			ts.Fatalf("%s never wrote %s, but:\n%s", args[0], args[1], text)
+		}
+	}
+}
+
+// cmdSignals sends a signal:
+//
+//	signals NAME INT|TERM
+func cmdSignals(ts *testscript.TestScript, _ bool, args []string) {
+	sig := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM}[args[1]]
+	ts.Check(begun(ts, args[0]).cmd.Process.Signal(sig))
+}
+
+// cmdEnds waits for a process to end, checks its exit code, and leaves what it
+// wrote in NAME.out and NAME.err:
+//
+//	ends NAME CODE
+func cmdEnds(ts *testscript.TestScript, _ bool, args []string) {
+	c := begun(ts, args[0])
+	overdue := time.AfterFunc(patience, func() { _ = c.cmd.Process.Signal(syscall.SIGQUIT) })
+	err := c.cmd.Wait()
+	overdue.Stop()
+	c.ended = true
+	stdout, _ := c.stdout.look()
+	stderr, _ := c.stderr.look()
+	ts.Logf("%s\n%s", stdout, stderr)
+	ts.Check(os.WriteFile(filepath.Join(ts.MkAbs("."), args[0]+".out"), []byte(stdout), 0o600))
+	ts.Check(os.WriteFile(filepath.Join(ts.MkAbs("."), args[0]+".err"), []byte(stderr), 0o600))
+	checkCode(ts, err, args[1])
+}
