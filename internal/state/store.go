@@ -115,7 +115,8 @@ type Queue interface {
 	// Release gives claims back. Unknown ones are ignored.
 	Release(w Work, refs ...FileRef)
 	// NextDue returns when the next piece of unclaimed work of that kind
-	// falls due, zero if there is none.
+	// falls due, zero if there is none; the start of 1970 for what is due
+	// whatever the clock says.
 	NextDue(ctx context.Context, w Work, tenant string) (time.Time, error)
 }
 
@@ -129,8 +130,11 @@ type Audit interface {
 	// transaction in which, once more: permit returns nil; fewer than
 	// perHour warrants of the tenant are younger than an hour at w.At; no
 	// covered recording is on hold; and every piece of evidence is of a
-	// verified file, not superseded, with the same checksums, destination and
-	// object. Otherwise nothing is written and a *WarrantRefused says why.
+	// verified file, not superseded, without a mark that nobody accepted,
+	// with the same checksums, destination and object, at a level that is
+	// good for deletion. Otherwise nothing is written and a *WarrantRefused
+	// says why; ErrIllegal if the recording is not Deletable or the ID is
+	// used up.
 	StoreWarrant(ctx context.Context, w Warrant, perHour int, permit func() error) (Recording, error)
 	// Warrant returns a stored warrant, or ErrNotFound.
 	Warrant(ctx context.Context, tenant, id string) (Warrant, error)

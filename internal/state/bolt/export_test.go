@@ -1,0 +1,35 @@
+package bolt
+
+import (
+	"context"
+
+	"go.etcd.io/bbolt"
+)
+
+// Step is a step of a migration.
+type Step = func(tx *bbolt.Tx, cursor []byte) ([]byte, error)
+
+// OpenSchema opens as a version with other migrations would.
+func OpenSchema(ctx context.Context, path string, o Options, version int, steps map[int]Step) (*Store, error) {
+	return open(ctx, path, o, schema{version: version, steps: steps})
+}
+
+// Steps counts lookups and moves of cursors.
+func (s *Store) Steps() int64 { return s.steps.Load() }
+
+// WriteSchema makes a state look as if another version had written it.
+func WriteSchema(tx *bbolt.Tx, version int) error {
+	return writeHeader(tx, header{App: application, Schema: version})
+}
+
+// Seal is how a value is stored.
+func Seal(key, payload []byte) []byte { return seal(key, formatRaw, payload) }
+
+// Reseal gives a changed JSON value its right checksum.
+func Reseal(key, payload []byte) []byte { return seal(key, formatJSON, payload) }
+
+// Payload is a stored value without its seal.
+func Payload(v []byte) []byte { return v[sealSize:] }
+
+// IndexEntry is how an index entry is stored.
+func IndexEntry(key []byte) []byte { return seal(key, formatIndex, nil) }

@@ -1,0 +1,123 @@
+package bolt
+
+import (
+	"encoding/binary"
+	"time"
+
+	"archiver/internal/state"
+)
+
+// entry is an index entry that a recording calls for.
+type entry struct {
+	bucket  string
+	key     string
+	payload string
+	// ready is, of an entry of delayed, the key under which Claim puts the
+	// file into transfer once its time has come. Either is right.
+	ready string
+}
+
+// entries returns all index entries of a recording: the one place that knows
+// them; writing and checking both follow it.
+func entries(r state.Recording) []entry {
+	if r.Status == "" {
+		return nil
+	}
+	out := make([]entry, 0, 4+len(r.Files))
+	ref := state.FileRef{Key: r.ID()}
+	work := func(bucket string, due time.Time) {
+		out = append(out, entry{bucket: bucket, key: string(workKey(ref, instant(due)))})
+	}
+	at := listedAt(r)
+	out = append(out, entry{bucket: bByStatus, key: string(listKey(statusPrefix(r.Tenant, r.Status), at, r.RecordID))})
+	if r.ConferenceKey != "" {
+		k := listKey(conferencePrefix(r.Tenant, r.ConferenceKey), at, r.RecordID)
+		out = append(out, entry{bucket: bByConference, key: string(k)})
+	}
+	if !r.Poll.NextAt.IsZero() {
+		work(bPoll, r.Poll.NextAt)
+	}
+	if r.Manifest.Due {
+		work(bManifest, r.Manifest.NotBefore)
+	}
+	if r.Deletable() {
+		work(bDelete, r.Deletion.EligibleFrom)
+	}
+	if r.Status == state.Deleting {
+		work(bConfirm, time.Time{})
+	}
+	for _, f := range r.Files {
+		if e, ok := transferEntry(r.ID(), f); ok {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// listedAt is the time by which a recording is listed.
+func listedAt(r state.Recording) uint64 {
+	if r.StartTime.IsZero() {
+		return instant(r.TrackedAt)
+	}
+	return instant(r.StartTime)
+}
+
+func transferEntry(k state.Key, f state.File) (entry, bool) {
+	switch f.Phase {
+	case state.Discovered, state.Transferring, state.Stored:
+	case state.Verified, state.FileQuarantined:
+		return entry{}, false
+	}
+	if f.Superseded {
+		return entry{}, false
+	}
+	start := f.StartTime
+	if start.IsZero() {
+		start = f.DiscoveredAt
+	}
+	ref := state.FileRef{Key: k, FileID: f.ID}
+	deadline, begin := instantOr(f.Deadline, never), instant(start)
+	ready := string(transferKey(ref, deadline, begin))
+	if f.NextAttemptAt.IsZero() {
+		return entry{bucket: bTransfer, key: ready}, true
+	}
+	p := binary.BigEndian.AppendUint64(nil, deadline)
+	p = binary.BigEndian.AppendUint64(p, begin)
+	return entry{
+		bucket: bDelayed, key: string(workKey(ref, instant(f.NextAttemptAt))),
+		payload: string(p), ready: ready,
+	}, true
+}
+
+// reindex writes the difference between the entries of two versions of a
+// recording.
+func (t *txn) reindex(before, after []entry) error {
+	keep := make(map[entry]bool, len(after))
+	for _, e := range after {
+		keep[e] = true
+	}
+	for _, e := range before {
+		if keep[e] {
+			delete(keep, e)
+			continue
+		}
+		if err := t.del(e.bucket, []byte(e.key)); err != nil {
+			return err
+		}
+		if e.ready == "" {
+			continue
+		}
+		if err := t.del(bTransfer, []byte(e.ready)); err != nil {
+			return err
+		}
+	}
+	for _, e := range after {
+		if !keep[e] {
+			continue
+		}
+		if err := t.putIndex(e.bucket, []byte(e.key), []byte(e.payload)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,297 @@
+package bolt
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"go.uber.org/zap"
+
+	"archiver/internal/state"
+)
+
+// maxID is the length in bytes that a name may have in a key. The vendor's and
+// ours are far shorter.
+const maxID = math.MaxUint8
+
+func checkName(what, s string) error {
+	switch {
+	case s == "":
+		return fmt.Errorf("%s is empty", what)
+	case len(s) > maxID:
+		return fmt.Errorf("%s has %d bytes, at most %d are possible", what, len(s), maxID)
+	case !utf8.ValidString(s):
+		return fmt.Errorf("%s %q is no valid UTF-8", what, s)
+	}
+	return nil
+}
+
+func checkKey(k state.Key) error {
+	return errors.Join(checkName("tenant", k.Tenant), checkName("recordId", k.RecordID))
+}
+
+// load reads a recording with its files; zero Status if it is not tracked.
+func (t *txn) load(k state.Key) (state.Recording, error) {
+	r := state.Recording{}
+	key := recordingKey(k)
+	found, err := t.getJSON(bRecordings, key, &r)
+	r.Tenant, r.RecordID = k.Tenant, k.RecordID
+	if err != nil || !found {
+		return r, err
+	}
+	c := t.cursor(bFiles, key)
+	for k, v := c.first(); k != nil; k, v = c.next() {
+		var f state.File
+		if err := unsealJSON(bFiles, k, v, &f); err != nil {
+			return r, err
+		}
+		r.Files = append(r.Files, f)
+	}
+	slices.SortStableFunc(r.Files, func(a, b state.File) int {
+		return cmp.Or(a.StartTime.Compare(b.StartTime), cmp.Compare(a.ID, b.ID))
+	})
+	return r, nil
+}
+
+// save writes what differs between two versions of a recording, everything
+// that is derived from it, and the events that tell of it.
+func (t *txn) save(before, after state.Recording, events []state.Event) error {
+	if err := checkFiles(after); err != nil {
+		return err
+	}
+	k := after.ID()
+	if after.Status != "" {
+		if err := t.putJSON(bRecordings, recordingKey(k), bareRecording{Recording: after}); err != nil {
+			return err
+		}
+	}
+	for _, f := range after.Files {
+		old, _ := before.File(f.ID)
+		if err := t.saveFile(state.FileRef{Key: k, FileID: f.ID}, old, f); err != nil {
+			return err
+		}
+	}
+	if err := t.reindex(entries(before), entries(after)); err != nil {
+		return err
+	}
+	if before.Status != after.Status || len(events) > 0 {
+		n, err := t.totalsOf(k.Tenant)
+		if err != nil {
+			return err
+		}
+		count(n, before, -1)
+		count(n, after, 1)
+	}
+	return t.appendEvents(events)
+}
+
+// checkFiles refuses, before anything is written, what has no place in a key.
+func checkFiles(r state.Recording) error {
+	if err := checkKey(r.ID()); err != nil {
+		return err
+	}
+	if r.Status != "" && statusCode(r.Status) == 0 {
+		return fmt.Errorf("%s: unknown status %q", r.ID(), r.Status)
+	}
+	for _, f := range r.Files {
+		if err := checkName("file ID", f.ID); err != nil {
+			return fmt.Errorf("%s: %w", r.ID(), err)
+		}
+		if n := len(reservationKey(f.Dest, f.Key)); n > math.MaxInt16 {
+			return fmt.Errorf("%s/%s: destination and key have %d bytes", r.ID(), f.ID, n)
+		}
+	}
+	return nil
+}
+
+func (t *txn) saveFile(ref state.FileRef, before, after state.File) error {
+	if err := t.putJSON(bFiles, fileKey(ref), after); err != nil {
+		return err
+	}
+	if before.Upload != nil && before.Upload.ID != "" && (after.Upload == nil || after.Upload.ID != before.Upload.ID) {
+		if err := t.dropParts(ref); err != nil {
+			return err
+		}
+	}
+	if before.Key == after.Key && before.Dest == after.Dest {
+		return nil
+	}
+	if before.Key != "" {
+		if err := t.del(bKeys, reservationKey(before.Dest, before.Key)); err != nil {
+			return err
+		}
+	}
+	key := reservationKey(after.Dest, after.Key)
+	return t.put(bKeys, key, seal(key, formatRaw, fileKey(ref)))
+}
+
+// env is what Apply may know: the time, and who has reserved a key.
+func (t *txn) env(s *Store, failed *error) state.Env {
+	return state.Env{At: s.now(), KeyTaken: func(f state.FileRef, d state.Destination, key string) bool {
+		k := reservationKey(d, key)
+		v := t.get(bKeys, k)
+		if v == nil {
+			return false
+		}
+		owner, err := unseal(bKeys, k, v, formatRaw)
+		if err != nil {
+			*failed = err
+			return true
+		}
+		return string(owner) != string(fileKey(f))
+	}}
+}
+
+// change loads, decides, applies and saves: what Update promises.
+func (s *Store) change(t *txn, k state.Key, decide state.Decide) (state.Recording, error) {
+	before, err := t.load(k)
+	if err != nil {
+		return before, err
+	}
+	// The files are decide's own: what it does to them must not reach before,
+	// from which the old index entries are told.
+	seen := before
+	seen.Files = slices.Clone(before.Files)
+	changes, err := s.ask(decide, seen)
+	if err != nil || len(changes) == 0 {
+		return before, err
+	}
+	var failed error
+	after, events, err := state.Apply(before, t.env(s, &failed), changes...)
+	if err = cmp.Or(failed, err); err != nil {
+		return before, err
+	}
+	return after, t.save(before, after, events)
+}
+
+// ask keeps a panic of the caller's code from being taken for damage, and from
+// reaching the others of the group.
+func (s *Store) ask(decide state.Decide, r state.Recording) (changes []state.Change, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("decide on %s: panic: %v", r.ID(), p)
+			s.log.Error("a decision panicked", zap.Error(err), zap.ByteString("stack", debug.Stack()))
+		}
+	}()
+	return decide(r)
+}
+
+// Update implements state.Records.
+func (s *Store) Update(ctx context.Context, k state.Key, decide state.Decide) (state.Recording, error) {
+	if err := checkKey(k); err != nil {
+		return state.Recording{}, err
+	}
+	var r state.Recording
+	err := s.update(ctx, func(t *txn) (err error) { r, err = s.change(t, k, decide); return err })
+	if err != nil {
+		return state.Recording{}, err
+	}
+	return r, nil
+}
+
+// trackBatch is how many recordings Track writes in one transaction.
+const trackBatch = 500
+
+// Track implements state.Records. A key that cannot be stored is an error
+// before anything is written.
+func (s *Store) Track(ctx context.Context, keys []state.Key) ([]bool, error) {
+	for _, k := range keys {
+		if err := checkKey(k); err != nil {
+			return nil, fmt.Errorf("track %q: %w", k.String(), err)
+		}
+	}
+	out := make([]bool, 0, len(keys))
+	for batch := range slices.Chunk(keys, trackBatch) {
+		var isNew []bool
+		err := s.update(ctx, func(t *txn) error {
+			isNew = isNew[:0]
+			for _, k := range batch {
+				n, err := s.track(t, k)
+				if err != nil {
+					return err
+				}
+				isNew = append(isNew, n)
+			}
+			return nil
+		})
+		if err != nil {
+			return out, err
+		}
+		out = append(out, isNew...)
+	}
+	return out, nil
+}
+
+func (s *Store) track(t *txn, k state.Key) (isNew bool, err error) {
+	if t.get(bRecordings, recordingKey(k)) != nil {
+		return false, nil
+	}
+	_, err = s.change(t, k, state.Do(state.Track{}))
+	return true, err
+}
+
+// Get implements state.Records.
+func (s *Store) Get(ctx context.Context, k state.Key) (state.Recording, error) {
+	if err := checkKey(k); err != nil {
+		return state.Recording{}, fmt.Errorf("%w: %w", state.ErrNotFound, err)
+	}
+	var r state.Recording
+	err := s.view(ctx, func(t *txn) (err error) { r, err = t.load(k); return err })
+	switch {
+	case err != nil:
+		return state.Recording{}, err
+	case r.Status == "":
+		return state.Recording{}, fmt.Errorf("%s: %w", k, state.ErrNotFound)
+	}
+	return r, nil
+}
+
+// Totals implements state.Records.
+func (s *Store) Totals(ctx context.Context) (map[string]state.Totals, error) {
+	out := map[string]state.Totals{}
+	err := s.view(ctx, func(t *txn) error {
+		return t.eachTenant(func(tenant string, n state.Totals) { out[tenant] = n })
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (t *txn) eachTenant(fn func(tenant string, n state.Totals)) error {
+	c := t.cursor(bTotals, nil)
+	for k, v := c.first(); k != nil; k, v = c.next() {
+		var n state.Totals
+		if err := unsealJSON(bTotals, k, v, &n); err != nil {
+			return err
+		}
+		tenant, rest, ok := cutString(k)
+		if !ok || len(rest) > 0 {
+			return &damage{bTotals, slices.Clone(k), "the key is no tenant"}
+		}
+		fn(tenant, n)
+	}
+	return nil
+}
+
+func matches(r state.Recording, q state.Query) bool {
+	if len(q.Statuses) > 0 && !slices.Contains(q.Statuses, r.Status) {
+		return false
+	}
+	if q.ConferenceKey != "" && r.ConferenceKey != q.ConferenceKey {
+		return false
+	}
+	if q.Text == "" {
+		return true
+	}
+	text := strings.ToLower(q.Text)
+	has := func(s string) bool { return strings.Contains(strings.ToLower(s), text) }
+	return has(r.RecordID) || has(r.ConferenceKey) ||
+		slices.ContainsFunc(r.Files, func(f state.File) bool { return has(f.Filename) })
+}
