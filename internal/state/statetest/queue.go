@@ -269,11 +269,10 @@ func delayedTransfer(e *env) {
 	// Ranked first, but not due under the store's own clock.
 	fail(far().Add(-time.Hour))
 	e.same("far from now", both, e.claim(state.WorkTransfer, "acme", far(), 9))
-	e.s.Release(state.WorkTransfer, one...)
+	e.s.Release(state.WorkTransfer, both...)
 	if due, err := e.s.NextDue(e.Context(), state.WorkTransfer, "acme"); err != nil || due.IsZero() || due.After(day(1)) {
 		e.Errorf("a ready file is due at %v, %v", due, err)
 	}
-	e.s.Release(state.WorkTransfer, both...)
 	e.same("the ready one", one, e.claim(state.WorkTransfer, "acme", day(6), 9))
 	e.wantDue(state.WorkTransfer, far().Add(-time.Hour))
 	e.s.Release(state.WorkTransfer, both...)
