@@ -85,6 +85,7 @@ var errInterrupted = errors.New("interrupted; run the same command again to go o
 
 // archive does the work and says what came of it.
 func (c *cli) archive(take, work context.Context, cfg *config.Config, log *zap.Logger, wait time.Duration, w wanted) (err error) {
+	daemon.LimitHeap(cfg.Transfer.Memory)
 	d, err := daemon.Open(take, cfg, daemon.Options{Logger: log, UserAgent: userAgent()})
 	if take.Err() != nil {
 		return errInterrupted

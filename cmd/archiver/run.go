@@ -48,6 +48,7 @@ func (c *cli) run(ctx context.Context, _ []string) error {
 
 // serve runs the daemon until it is told to stop.
 func serve(take, work context.Context, cfg *config.Config, log *zap.Logger) (err error) {
+	daemon.LimitHeap(cfg.Transfer.Memory)
 	d, err := daemon.Open(take, cfg, daemon.Options{Logger: log, UserAgent: userAgent()})
 	if err != nil {
 		if take.Err() != nil { // told to stop before it began

@@ -235,6 +235,9 @@ func (b *backfill) stage(ctx context.Context, k state.Key, now time.Time) (stage
 	}
 	polled := !r.Poll.LastAt.Before(b.started.Truncate(time.Second)) || r.Poll.NextAt.IsZero()
 	_, suspended := b.d.poller.Suspended()[k.Tenant]
+	if !polled && !suspended && !r.Poll.NextAt.After(now) {
+		return stageWorking, nil // due, and not asked about in this run yet: also the later looks at what is archived
+	}
 	switch r.Status {
 	case state.Redirected, state.SourceDeleted, state.DeletionUnconfirmed:
 		return stageDone, nil

@@ -16,6 +16,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -77,7 +78,6 @@ func Open(ctx context.Context, cfg *config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
-	limitHeap(cfg.Transfer.Memory)
 	return d, nil
 }
 
@@ -95,11 +95,12 @@ func instance(ctx context.Context, s state.Maintenance) (string, error) {
 // heapBase is what the archiver needs besides its part buffers.
 const heapBase = 48 << 20
 
-// limitHeap makes the garbage collector keep to the promised memory. The
-// buffers are long-lived, so without it the heap would be let grow to twice
-// their size. A GOMEMLIMIT of the operator's goes first.
-func limitHeap(pool int64) {
-	if now := debug.SetMemoryLimit(-1); now > pool+heapBase {
+// LimitHeap makes the garbage collector of this process keep to the promised
+// memory: transfer.memory (bytes) and a fixed base. The buffers are long-lived,
+// so without it the heap would be let grow to twice their size. A GOMEMLIMIT of
+// the operator's goes first.
+func LimitHeap(pool int64) {
+	if _, set := os.LookupEnv("GOMEMLIMIT"); !set {
 		debug.SetMemoryLimit(pool + heapBase)
 	}
 }

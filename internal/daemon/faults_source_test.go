@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"archiver/internal/sandbox/content"
+	"archiver/internal/sandbox/faultproxy"
 	"archiver/internal/sandbox/vendor"
 	"archiver/internal/state"
 )
@@ -57,41 +58,41 @@ func oneStream(t *testing.T, w *world, r state.Recording) {
 func TestSourceFaults(t *testing.T) {
 	t.Parallel()
 	sink, logs := watched()
-	w := newWorld(t, worldOptions{sink: sink, transfer: "  concurrency: 16\n"})
+	w := newWorld(t, worldOptions{vendor: quiet, sink: sink, transfer: "  concurrency: 16\n"})
 	cut := vendor.Truncate{At: 6 * mib}
 	w.endure([]fate{
-		{id: "expired", sizes: []int64{13 * mib}, check: ranges(13 * mib), calls: 3, faults: []vendor.Fault{
+		{id: "expired", sizes: []int64{7 * mib}, check: ranges(7 * mib), calls: 3, faults: []vendor.Fault{
 			download(0, 1, cut), download(1, 1, vendor.Status{Code: 403}),
 		}},
 		{id: "gone410", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 1, vendor.Status{Code: 410})}},
 		{id: "unauthorized401", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 1, vendor.Status{Code: 401})}},
 		{id: "always403", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendor.Fault{download(0, 0, vendor.Status{Code: 403})}},
-		{id: "cut-often", sizes: []int64{22 * mib}, check: ranges(22 * mib), calls: 4, faults: []vendor.Fault{
+		{id: "cut-often", sizes: []int64{17 * mib}, check: ranges(17 * mib), calls: 4, faults: []vendor.Fault{
 			download(0, 3, vendor.Truncate{At: 5*mib + 1}),
 		}},
 		{id: "cut-to-nothing", sizes: []int64{6 * mib}, faults: []vendor.Fault{download(0, 2, vendor.Truncate{At: 0})}},
-		{id: "cut-lying", sizes: []int64{13 * mib}, faults: []vendor.Fault{download(0, 1, vendor.Truncate{At: 6 * mib, Lying: true})}},
-		{id: "cut-lying-range", sizes: []int64{13 * mib}, faults: []vendor.Fault{
+		{id: "cut-lying", sizes: []int64{7 * mib}, faults: []vendor.Fault{download(0, 1, vendor.Truncate{At: 6 * mib, Lying: true})}},
+		{id: "cut-lying-range", sizes: []int64{7 * mib}, faults: []vendor.Fault{
 			download(0, 1, cut), download(1, 1, vendor.Truncate{At: mib, Lying: true}),
 		}},
 		{id: "reset", sizes: []int64{mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.Reset{})}},
-		{id: "reset-mid", sizes: []int64{13 * mib}, check: ranges(13 * mib), faults: []vendor.Fault{
+		{id: "reset-mid", sizes: []int64{7 * mib}, faults: []vendor.Fault{
 			download(0, 1, vendor.Truncate{At: 6 * mib, Reset: true}),
 		}},
 		{id: "hang", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 1, vendor.Hang{})}},
 		{id: "error500", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 2, vendor.Status{Code: 500})}},
 		{id: "error503", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 2, vendor.Status{Code: 503, RetryAfter: time.Second})}},
 		{id: "error404", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendor.Fault{download(0, 0, vendor.Status{Code: 404})}},
-		{id: "no-ranges", sizes: []int64{13 * mib}, faults: []vendor.Fault{
+		{id: "no-ranges", sizes: []int64{7 * mib}, faults: []vendor.Fault{
 			download(0, 0, vendor.NoRanges{}), download(0, 1, cut),
 		}},
-		{id: "weak-etag", sizes: []int64{13 * mib}, check: oneStream, calls: 2, faults: []vendor.Fault{
+		{id: "weak-etag", sizes: []int64{7 * mib}, check: oneStream, calls: 2, faults: []vendor.Fault{
 			download(0, 0, vendor.Validators{WeakETag: true, NoLastModified: true}), download(0, 1, cut),
 		}},
-		{id: "no-validators", sizes: []int64{13 * mib}, check: oneStream, calls: 2, faults: []vendor.Fault{
+		{id: "no-validators", sizes: []int64{7 * mib}, check: oneStream, calls: 2, faults: []vendor.Fault{
 			download(0, 0, vendor.Validators{NoETag: true, NoLastModified: true}), download(0, 1, cut),
 		}},
-		{id: "only-modified", sizes: []int64{13 * mib}, check: ranges(13 * mib), calls: 2, faults: []vendor.Fault{
+		{id: "only-modified", sizes: []int64{7 * mib}, check: ranges(7 * mib), calls: 2, faults: []vendor.Fault{
 			download(0, 0, vendor.Validators{NoETag: true}), download(0, 1, cut),
 		}},
 		{id: "redirect", sizes: []int64{mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.Redirect{})}},
@@ -102,7 +103,7 @@ func TestSourceFaults(t *testing.T) {
 			download(0, 0, vendor.Redirect{Base: "file:///etc/passwd"}),
 		}},
 		{id: "excess", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 0, vendor.Excess{Bytes: 1000})}},
-		{id: "excess-range", sizes: []int64{13 * mib}, faults: []vendor.Fault{
+		{id: "excess-range", sizes: []int64{7 * mib}, faults: []vendor.Fault{
 			download(0, 1, cut), download(1, 1, vendor.Excess{Bytes: 1000}),
 		}},
 	})
@@ -112,7 +113,7 @@ func TestSourceFaults(t *testing.T) {
 // TestSourceLoops is apart because giving up takes its time.
 func TestSourceLoops(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, worldOptions{transfer: "  concurrency: 16\n"})
+	w := newWorld(t, worldOptions{vendor: quiet, transfer: "  concurrency: 16\n"})
 	w.endure([]fate{
 		{id: "loop", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendor.Fault{download(0, 0, vendor.Redirect{})}},
 		{id: "always500", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendor.Fault{download(0, 0, vendor.Status{Code: 500})}},
@@ -120,24 +121,26 @@ func TestSourceLoops(t *testing.T) {
 	})
 }
 
+// whole checks that the first file was fetched so many times from end to end.
+func whole(times int64) func(*testing.T, *world, state.Recording) {
+	return func(t *testing.T, w *world, r state.Recording) {
+		t.Helper()
+		if got, want := w.fetched(r.RecordID), times*r.Files[0].DeclaredSize; got != want {
+			t.Errorf("%d bytes were fetched, want %d times %d", got, times, r.Files[0].DeclaredSize)
+		}
+	}
+}
+
 // TestContentFaults sends what is not what it should be.
 func TestContentFaults(t *testing.T) {
 	t.Parallel()
 	sink, logs := watched()
-	w := newWorld(t, worldOptions{sink: sink, transfer: "  concurrency: 16\n"})
+	w := newWorld(t, worldOptions{vendor: quiet, sink: sink, transfer: "  concurrency: 16\n"})
 	evidence := func(want string) func(*testing.T, *world, state.Recording) {
 		return func(t *testing.T, _ *world, r state.Recording) {
 			t.Helper()
 			if !strings.Contains(r.Detail, want) {
 				t.Errorf("detail %q lacks %q", r.Detail, want)
-			}
-		}
-	}
-	whole := func(times int64) func(*testing.T, *world, state.Recording) {
-		return func(t *testing.T, w *world, r state.Recording) {
-			t.Helper()
-			if got, want := w.fetched(r.RecordID), times*r.Files[0].DeclaredSize; got != want {
-				t.Errorf("%d bytes were fetched, want %d times %d", got, times, r.Files[0].DeclaredSize)
 			}
 		}
 	}
@@ -159,21 +162,14 @@ func TestContentFaults(t *testing.T) {
 		{id: "size-wrong-once", sizes: []int64{6 * mib}, faults: []vendor.Fault{listing(0, 1, vendor.WrongFileSize(5))}},
 		{id: "size-wrong", sizes: []int64{6 * mib}, marks: "size_mismatch", faults: []vendor.Fault{listing(0, 0, vendor.WrongFileSize(5))}},
 		{id: "size-double", sizes: []int64{mib}, faults: []vendor.Fault{listing(0, 0, vendor.WrongFileSize("1.048576E6"))}},
-		{id: "no-length", sizes: []int64{13 * mib}, marks: "length_unproven", faults: []vendor.Fault{unlisted, download(0, 0, vendor.NoLength{})}},
+		{id: "no-length", sizes: []int64{7 * mib}, marks: "length_unproven", faults: []vendor.Fault{unlisted, download(0, 0, vendor.NoLength{})}},
 		{id: "no-length-small", sizes: []int64{mib}, marks: "length_unproven", faults: []vendor.Fault{unlisted, download(0, 0, vendor.NoLength{})}},
 		{id: "no-length-part", sizes: []int64{part}, marks: "length_unproven", faults: []vendor.Fault{unlisted, download(0, 0, vendor.NoLength{})}},
 		{id: "unlisted", sizes: []int64{mib}, faults: []vendor.Fault{unlisted}},
-		{id: "chunked", sizes: []int64{13 * mib}, calls: 1, faults: []vendor.Fault{download(0, 0, vendor.NoLength{})}},
-		{id: "chunked-cut", sizes: []int64{13 * mib}, calls: 2, faults: []vendor.Fault{
+		{id: "chunked", sizes: []int64{7 * mib}, calls: 1, faults: []vendor.Fault{download(0, 0, vendor.NoLength{})}},
+		{id: "chunked-cut", sizes: []int64{7 * mib}, calls: 2, faults: []vendor.Fault{
 			download(0, 0, vendor.NoLength{}), download(0, 1, vendor.Truncate{At: 6 * mib}),
 		}},
-		{id: "crc-wrong", sizes: []int64{mib}, reason: state.BadContent, calls: 4, faults: []vendor.Fault{download(0, 0, vendor.CRCHeader{Value: "1"})}},
-		{id: "crc-wrong-parts", sizes: []int64{6 * mib}, reason: state.BadContent, calls: 4, check: whole(4), faults: []vendor.Fault{
-			download(0, 0, vendor.CRCHeader{Value: "1"}),
-		}},
-		{id: "crc-wrong-once", sizes: []int64{mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.CRCHeader{Value: "1"})}},
-		{id: "crc-wrong-once-parts", sizes: []int64{6 * mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.CRCHeader{Value: "1"})}},
-		{id: "crc-none", sizes: []int64{6 * mib}, calls: 1, faults: []vendor.Fault{download(0, 0, vendor.CRCHeader{})}},
 		{id: "moov-once", sizes: []int64{6 * mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.MissingMoov{})}},
 		{id: "moov-never", files: []vendor.File{file("a.mp4", cutMovie(t, 6*mib))}, marks: "content_suspect", calls: 2, check: whole(2)},
 		{id: "moov-never-small", files: []vendor.File{file("a.mp4", cutMovie(t, 1000))}, marks: "content_suspect", calls: 2},
@@ -184,10 +180,32 @@ func TestContentFaults(t *testing.T) {
 	w.keptSecrets(logs)
 }
 
+// TestSourceCRC holds what was read against the CRC-64 of the vendor's store.
+func TestSourceCRC(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldOptions{})
+	w.broken("crc-after-refusal", isPart, 0, 3, faultproxy.Reply{Status: 400, Code: "BadDigest"})
+	w.endure([]fate{
+		{id: "crc-right", sizes: []int64{mib, 6 * mib}},
+		{id: "crc-wrong", sizes: []int64{mib}, reason: state.BadContent, calls: 4, faults: []vendor.Fault{download(0, 0, vendor.CRCHeader{Value: "1"})}},
+		{id: "crc-wrong-parts", sizes: []int64{6 * mib}, reason: state.BadContent, calls: 4, check: whole(4), faults: []vendor.Fault{
+			download(0, 0, vendor.CRCHeader{Value: "1"}),
+		}},
+		{id: "crc-wrong-once", sizes: []int64{mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.CRCHeader{Value: "1"})}},
+		{id: "crc-wrong-once-parts", sizes: []int64{6 * mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.CRCHeader{Value: "1"})}},
+		{id: "crc-none", sizes: []int64{6 * mib}, calls: 1, faults: []vendor.Fault{download(0, 0, vendor.CRCHeader{})}},
+		// No part was ever recorded, so everything is read again: what the
+		// vendor's store says of it still counts.
+		{id: "crc-after-refusal", sizes: []int64{6 * mib}, reason: state.BadContent, faults: []vendor.Fault{
+			download(0, 0, vendor.CRCHeader{Value: "1"}),
+		}},
+	})
+}
+
 // TestSizes puts files on the boundaries of parts.
 func TestSizes(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, worldOptions{})
+	w := newWorld(t, worldOptions{vendor: quiet})
 	var fates []fate
 	for _, s := range []struct {
 		id string
@@ -201,12 +219,12 @@ func TestSizes(t *testing.T) {
 // TestStallWithin lets a body stop in the middle without an end.
 func TestStallWithin(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, worldOptions{vendor: vendor.Options{NoCRC64: true}})
+	w := newWorld(t, worldOptions{vendor: quiet})
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) }) // before the vendor waits for its handlers
 	w.endure([]fate{
-		{id: "stall", calls: 2, check: ranges(13 * mib), files: []vendor.File{
-			file("a.mp4", &stalling{Content: movie(t, "stall", 0, 13*mib), at: 6 * mib, until: release}),
+		{id: "stall", calls: 2, check: ranges(7 * mib), files: []vendor.File{
+			file("a.mp4", &stalling{Content: movie(t, "stall", 0, 7*mib), at: 6 * mib, until: release}),
 		}},
 	})
 }

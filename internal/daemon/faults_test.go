@@ -9,11 +9,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -28,6 +30,10 @@ const (
 	mib  = 1 << 20
 	part = 5 * mib // what the harness configures
 )
+
+// quiet is a vendor whose store says no CRC-64: taking one costs much under the
+// race detector.
+var quiet = vendor.Options{NoCRC64: true}
 
 // fate is a recording of a test and what has to become of it.
 type fate struct {
@@ -158,6 +164,29 @@ func (w *world) run(d *daemon.Daemon, wait time.Duration, keys ...state.Key) dae
 	return sum
 }
 
+// begin is run in the background; end waits for what came of it.
+func (w *world) begin(d *daemon.Daemon, wait time.Duration, keys ...state.Key) (end func() daemon.Summary) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	var (
+		done sync.WaitGroup
+		sum  daemon.Summary
+		err  error
+	)
+	done.Go(func() { sum, err = d.Backfill(ctx, ctx, keys, wait) })
+	w.t.Cleanup(func() {
+		cancel()
+		done.Wait() // before the daemon is closed, however the test ends
+	})
+	return func() daemon.Summary {
+		w.t.Helper()
+		done.Wait()
+		if err != nil {
+			w.t.Fatalf("backfill: %v; %+v", err, sum)
+		}
+		return sum
+	}
+}
+
 // until waits for something to become true.
 func until(t *testing.T, what string, is func() bool) {
 	t.Helper()
@@ -269,4 +298,14 @@ func cutMovie(t *testing.T, size int64) content.Content {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// uploads are the multipart uploads that the bucket has open.
+func (w *world) uploads() []types.MultipartUpload {
+	w.t.Helper()
+	out, err := store.Client().ListMultipartUploads(w.t.Context(), &s3.ListMultipartUploadsInput{Bucket: aws.String(w.bucket)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return out.Uploads
 }

@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,6 +48,11 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer func() { _ = store.Close() }()
+		// Worlds wait far more than they compute.
+		if err := flag.Set("test.parallel", "6"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		return m.Run()
 	}()
 	os.Exit(code) //nolint:forbidigo // TestMain
@@ -137,7 +143,7 @@ transfer:
   part_size: %s
   memory: 40MiB
   max_attempts: 4
-  stall_timeout: 2s
+  stall_timeout: 5s
 %sshutdown_grace: 10s
 %s`, w.vendor.APIURL(), authKey, w.extra.tenant, idsLine(w.extra.tenantIDs), w.proxy.Endpoint(), w.bucket, access, secret, w.extra.storage,
 		filepath.Join(w.dir, "state.db"), part, w.extra.transfer, w.extra.other)

@@ -17,15 +17,18 @@ import (
 type sideError struct {
 	reason state.Reason
 	err    error
+	over   bool // the bytes or the parts are wrong: the next attempt must not go on from them
 }
 
 func (e *sideError) Error() string { return e.err.Error() }
 func (e *sideError) Unwrap() error { return e.err }
 
-func fromSource(err error) error { return &sideError{state.DownloadFailed, err} }
-func fromBucket(err error) error { return &sideError{state.UploadFailed, err} }
-func fromProof(err error) error  { return &sideError{state.VerifyFailed, err} }
-func badContent(err error) error { return &sideError{state.BadContent, err} }
+func fromSource(err error) error { return &sideError{reason: state.DownloadFailed, err: err} }
+func fromBucket(err error) error { return &sideError{reason: state.UploadFailed, err: err} }
+func fromProof(err error) error  { return &sideError{reason: state.VerifyFailed, err: err} }
+func badContent(err error) error { return &sideError{reason: state.BadContent, err: err, over: true} }
+
+func badParts(err error) error { return &sideError{reason: state.UploadFailed, err: err, over: true} }
 
 // vendorError is an answer of the vendor's API to a link refresh.
 type vendorError struct{ err error }
@@ -48,17 +51,28 @@ func (x *transfer) conclude(ctx context.Context, err error) {
 	if ctx.Err() != nil || x.reading.Err() != nil && fault.KindOf(err) == fault.Canceled {
 		return // we were told to stop; recovery goes on from the recorded parts
 	}
-	if errors.Is(err, state.ErrIllegal) || errors.Is(err, state.ErrNotFound) {
-		x.log.Info("the file moved on meanwhile", zap.Error(err))
-		return
+	if errors.Is(err, state.ErrNotFound) {
+		return // untracked meanwhile
 	}
 	change, cerr := x.consequence(ctx, err)
 	if cerr != nil {
 		x.log.Error("clean up after a failed attempt", zap.NamedError("after", err), zap.Error(cerr))
-		change = state.Fail{FileID: x.f.ID, Error: err.Error(), RetryAt: x.later(1, cerr)}
+		at, bad := x.bucketDown(ctx, x.f.Dest, x.dest, cerr)
+		if !bad {
+			at = x.later(1, cerr)
+		}
+		change = state.Fail{FileID: x.f.ID, Error: err.Error(), RetryAt: at}
 	}
-	if uerr := x.update(ctx, change); uerr != nil && ctx.Err() == nil {
+	uerr := x.update(ctx, change)
+	switch {
+	case uerr == nil || ctx.Err() != nil:
+	case errors.Is(uerr, state.ErrIllegal):
+		x.log.Info("the file moved on meanwhile", zap.NamedError("after", err), zap.Error(uerr))
+	default:
+		// The state cannot be written (a full disk): the file is due again at
+		// once, so wait here.
 		x.log.Error("record a failed attempt", zap.NamedError("after", err), zap.Error(uerr))
+		_ = sleep(x.reading, x.backoff(3, uerr)) // ended early: we are stopping
 	}
 }
 
@@ -87,7 +101,12 @@ func (x *transfer) consequence(ctx context.Context, err error) (state.Change, er
 	case errors.As(err, &side):
 		return x.failed(ctx, side)
 	}
-	x.log.Error("archive", zap.Error(err)) // the state store, most likely
+	if fault.KindOf(err) == fault.Forbidden { // its bucket is not configured
+		return state.Fail{FileID: x.f.ID, Error: err.Error(), RetryAt: x.o.Clock().Add(maxBackoff)}, nil
+	}
+	if !errors.Is(err, state.ErrIllegal) {
+		x.log.Error("archive", zap.Error(err)) // the state, most likely
+	}
 	return state.Fail{FileID: x.f.ID, Error: err.Error(), RetryAt: x.later(1, err)}, nil
 }
 
@@ -132,37 +151,46 @@ func (x *transfer) linkFailed(err error) state.Change {
 // failed weighs a failure of the source or the bucket.
 func (x *transfer) failed(ctx context.Context, e *sideError) (state.Change, error) {
 	if e.reason == state.UploadFailed || e.reason == state.VerifyFailed {
-		if until, bad := x.bucketDown(ctx, e.err); bad {
+		if until, bad := x.bucketDown(ctx, x.f.Dest, x.dest, e.err); bad {
 			return state.Fail{FileID: x.f.ID, Error: e.Error(), RetryAt: until}, nil
 		}
 	}
 	attempt := x.f.Attempts + 1
-	if attempt >= x.o.MaxAttempts || fault.KindOf(e.err) == fault.Forbidden {
+	again := e.over && x.f.Upload != nil
+	if again { // each new part ends a row of attempts; Retakes count on
+		attempt = max(attempt, x.f.Retakes+1)
+	}
+	hopeless := fault.KindOf(e.err) == fault.Forbidden || fault.KindOf(e.err) == fault.Rejected
+	if hopeless || attempt >= x.o.MaxAttempts {
 		x.log.Error("quarantined", zap.String("reason", string(e.reason)), zap.Error(e.err))
 		return state.QuarantineFile{FileID: x.f.ID, Reason: e.reason, Detail: e.Error(), Aborted: x.f.Upload != nil}, x.abort(ctx)
 	}
 	x.log.Warn("attempt failed", zap.Int("attempt", attempt), zap.Error(e.err))
+	if again {
+		return x.startsOver(ctx, e.Error(), "", attempt)
+	}
 	return state.Fail{FileID: x.f.ID, Error: e.Error(), RetryAt: x.later(attempt, e.err), Counts: true}, nil
 }
 
 // bucketDown finds out whether a failure is the bucket's and not the file's:
 // it refuses us, or it does not even answer the question whether it is there.
 // Then its transfers pause and the file is not blamed.
-func (x *transfer) bucketDown(ctx context.Context, err error) (time.Time, bool) {
+func (s *Syncer) bucketDown(ctx context.Context, at state.Destination, d Prober, err error) (until time.Time, down bool) {
 	why := err
 	switch fault.KindOf(err) {
 	case fault.Unauthorized:
-	case fault.Temporary, fault.Ambiguous:
-		if why = x.dest.Check(ctx); why == nil {
+	case fault.Temporary, fault.Ambiguous, fault.NotFound, fault.Corrupt:
+		// HEAD of an object says the same of a bucket that is gone.
+		if why = d.Check(ctx); why == nil {
 			return time.Time{}, false
 		}
 	default:
 		return time.Time{}, false
 	}
-	until, first := x.gate.pause(x.f.Dest, why.Error())
+	until, first := s.gate.pause(at, why.Error())
 	if first {
-		x.log.Error("bucket refuses us, its transfers pause; nothing is discarded",
-			zap.String("bucket", x.f.Dest.Bucket), zap.Time("until", until), zap.Error(why))
+		s.o.Logger.Error("bucket refuses us, its transfers pause; nothing is discarded",
+			zap.String("bucket", at.Bucket), zap.Time("until", until), zap.Error(why))
 	}
 	return until, true
 }

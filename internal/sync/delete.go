@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -117,10 +118,13 @@ func (s *Syncer) issue(ctx context.Context, t *Tenant, rec state.Recording) (war
 	return warrant{Warrant: w, expires: e.start.Add(warrantLife)}, nil
 }
 
-// execute calls delRecordFile, once.
+// execute calls delRecordFile, once. The call may have to wait its turn under
+// api_rate; it is given up, or its answer is, before the evidence is too old.
 func (s *Syncer) execute(ctx context.Context, t *Tenant, w warrant) error {
-	if now := s.o.Clock(); now.After(w.expires) {
-		return fmt.Errorf("the evidence of warrant %s was older than %s before the call could be made", w.ID, warrantLife)
+	ctx, cancel := context.WithTimeout(ctx, w.expires.Sub(s.o.Clock()))
+	defer cancel()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("the evidence of warrant %s was older than %s before the call could be made: %w", w.ID, warrantLife, err)
 	}
 	return t.Vendor.DelRecordFile(ctx, w.RecordID)
 }
@@ -145,10 +149,11 @@ func (s *Syncer) confirm(ctx context.Context, t *Tenant, k state.Key) (more bool
 // what the call answered; nil if it claimed success or nobody knows.
 func (s *Syncer) outcome(ctx context.Context, t *Tenant, k state.Key, w state.Warrant, callErr error) {
 	log := s.o.Logger.With(zap.String("tenant", k.Tenant), zap.String("record_id", k.RecordID), zap.String("warrant", w.ID))
-	left, err := s.stillListed(ctx, t, k.RecordID)
+	l, err := s.relist(ctx, t, k.RecordID)
+	left := lists(l, k.RecordID)
 	var gone []string
-	if err == nil && !left {
-		gone, err = s.alsoGone(ctx, t, w, k.RecordID)
+	if err == nil {
+		gone, err = s.alsoGone(ctx, t, w, k.RecordID, l)
 	}
 	if err != nil {
 		s.confirmLater(k)
@@ -159,8 +164,13 @@ func (s *Syncer) outcome(ctx context.Context, t *Tenant, k state.Key, w state.Wa
 	if callErr != nil {
 		failed = callErr.Error()
 	}
+	// The others first: it is k's own status that brings us here again, should
+	// we be stopped in between.
+	for _, id := range gone {
+		s.deletedToo(ctx, state.Key{Tenant: k.Tenant, RecordID: id}, w)
+	}
 	after, err := s.o.Store.Update(ctx, k, func(r state.Recording) ([]state.Change, error) {
-		wait, from := s.deleteWait(t, r)
+		wait, from := s.deleteWait(t, r, callErr)
 		switch {
 		case !left:
 			return []state.Change{state.Deleted{WarrantID: w.ID}}, nil
@@ -177,9 +187,6 @@ func (s *Syncer) outcome(ctx context.Context, t *Tenant, k state.Key, w state.Wa
 		return
 	}
 	log.Info("deletion at the vendor", zap.String("status", string(after.Status)), zap.NamedError("call", callErr))
-	for _, id := range gone {
-		s.deletedToo(ctx, state.Key{Tenant: k.Tenant, RecordID: id}, w)
-	}
 }
 
 // deletedToo records that a recording which the warrant covers went with it.
@@ -190,43 +197,42 @@ func (s *Syncer) deletedToo(ctx context.Context, k state.Key, w state.Warrant) {
 	}
 }
 
-// stillListed asks whether the vendor lists a file of the recording. After a
-// deletion the vendor may answer [], null, other recordings' items, 400 or
-// 200008.
-func (s *Syncer) stillListed(ctx context.Context, t *Tenant, recordID string) (bool, error) {
+// relist asks what the vendor lists under a recordId after a deletion. It may
+// answer [], null, other recordings' items, 400 or 200008.
+func (s *Syncer) relist(ctx context.Context, t *Tenant, recordID string) (meetingapi.Listing, error) {
 	l, err := t.Vendor.GetRecords(ctx, recordID, meetingapi.Urgent)
 	if errors.Is(err, meetingapi.ErrBadParameters) || errors.Is(err, meetingapi.ErrNoSuchConference) {
-		return false, nil
+		return meetingapi.Listing{}, nil
 	}
-	if err != nil {
-		return false, err
-	}
-	return lists(l, recordID), nil
+	return l, err
 }
 
-func lists(l meetingapi.Listing, recordID string) bool {
-	for _, it := range meetingapi.Identify(recordID, l.Items) {
-		if it.Owner == recordID {
-			return true
-		}
-	}
-	return false
+// lists reports whether a recording's own listing has a file of it.
+func lists(l meetingapi.Listing, recordID string) bool { return names(l, recordID, recordID) }
+
+// names reports whether the listing of one recording has a file of another.
+func names(l meetingapi.Listing, asked, recordID string) bool {
+	return slices.ContainsFunc(meetingapi.Identify(asked, l.Items), func(it meetingapi.Identified) bool { return it.Owner == recordID })
 }
 
 // alsoGone returns the other recordings that the warrant covers and that are
-// no longer listed.
-func (s *Syncer) alsoGone(ctx context.Context, t *Tenant, w state.Warrant, except string) ([]string, error) {
+// no longer listed: not by themselves, and not by the listing of the recording
+// that was deleted, which may be the only one that ever named them.
+func (s *Syncer) alsoGone(ctx context.Context, t *Tenant, w state.Warrant, deleted string, left meetingapi.Listing) ([]string, error) {
 	var gone []string
 	for _, id := range w.Covers {
-		if id == except {
+		if id == deleted || names(left, deleted, id) {
 			continue
 		}
-		left, err := s.stillListed(ctx, t, id)
-		if err != nil {
+		l, err := s.relist(ctx, t, id)
+		switch fault.KindOf(err) {
+		case "":
+			if !lists(l, id) {
+				gone = append(gone, id)
+			}
+		case fault.Temporary, fault.Canceled:
 			return nil, err
-		}
-		if !left {
-			gone = append(gone, id)
+		default: // it will not be answered later either; its own polls go on
 		}
 	}
 	return gone, nil
@@ -240,10 +246,7 @@ func (s *Syncer) postpone(ctx context.Context, t *Tenant, k state.Key, why error
 		}
 	}
 	_, err := s.o.Store.Update(ctx, k, func(r state.Recording) ([]state.Change, error) {
-		wait, from := s.deleteWait(t, r)
-		if more := fault.RetryAfterOf(why) - wait; more > 0 {
-			from = from.Add(more)
-		}
+		wait, from := s.deleteWait(t, r, why)
 		return []state.Change{state.DeletionFailed{Detail: why.Error(), EligibleFrom: from, Backoff: wait}}, nil
 	})
 	if err != nil && ctx.Err() == nil && !errors.Is(err, state.ErrIllegal) {
@@ -257,10 +260,11 @@ func (s *Syncer) postpone(ctx context.Context, t *Tenant, k state.Key, why error
 }
 
 // deleteWait returns the wait before the recording's next warrant and from
-// when, grace included, that makes it eligible.
-func (s *Syncer) deleteWait(t *Tenant, r state.Recording) (wait time.Duration, from time.Time) {
+// when, grace included, that makes it eligible: later if the vendor asked for
+// more patience in why.
+func (s *Syncer) deleteWait(t *Tenant, r state.Recording, why error) (wait time.Duration, from time.Time) {
 	wait = min(max(r.Deletion.Backoff*2, minDeleteWait), maxDeleteWait)
-	return wait, s.o.Clock().Add(wait - t.Delete().After)
+	return wait, s.o.Clock().Add(max(wait, fault.RetryAfterOf(why)) - t.Delete().After)
 }
 
 func (s *Syncer) confirmDue(k state.Key) bool {

@@ -56,18 +56,18 @@ func (e *evidence) gather(ctx context.Context, rec state.Recording) (state.Warra
 		Tenant: rec.Tenant, RecordID: rec.RecordID, ListedAt: l.ReceivedAt, Covers: []string{rec.RecordID},
 		Clocks: state.Clocks{Ours: e.s.o.Clock(), Vendor: l.Date},
 	}
+	if !lists(l, rec.RecordID) {
+		if rec.Deletion.WarrantID != "" {
+			return e.w, errGone
+		}
+		return e.w, refuse("the vendor lists no file of it")
+	}
 	items := meetingapi.Identify(rec.RecordID, l.Items)
 	files := make([]state.File, len(items))
 	for i, it := range items {
 		if files[i], err = e.known(ctx, it); err != nil {
 			return e.w, err
 		}
-	}
-	if !lists(l, rec.RecordID) {
-		if rec.Deletion.WarrantID != "" {
-			return e.w, errGone
-		}
-		return e.w, refuse("the vendor lists no file of it")
 	}
 	for i, it := range items {
 		if err := e.source(ctx, it, files[i]); err != nil {
@@ -129,6 +129,8 @@ func (e *evidence) known(ctx context.Context, it meetingapi.Identified) (state.F
 		return f, refuse("file %s of %s is %s, not verified", f.ID, it.Owner, f.Phase)
 	case f.Marks.Any():
 		return f, refuse("file %s of %s is marked %s", f.ID, it.Owner, f.Marks)
+	case rec.Manifest.Due || rec.Manifest.WrittenAt.IsZero():
+		return f, refuse("the manifest of recording %s is not written", it.Owner)
 	case f.DeclaredSize != it.FileSize:
 		return f, refuse("the vendor lists file %s of %s with %d bytes now, it was %d", f.ID, it.Owner, it.FileSize, f.DeclaredSize)
 	case it.FileSize >= 0 && it.FileSize != f.Size && !f.Marks.SizeMismatch:
@@ -152,13 +154,14 @@ func (e *evidence) source(ctx context.Context, it meetingapi.Identified, f state
 		was = *f.Version
 	}
 	validator := was.ETag != "" || was.LastModified != ""
+	untold := was.Length >= 0 && info.Version.Length < 0 // it no longer says how long it is
 	switch {
 	case validator && !was.Same(info.Version), info.Version.Length >= 0 && info.Version.Length != f.Size:
 		return &sourceChanged{
 			key:  state.Key{Tenant: e.t.Name, RecordID: it.Owner},
 			file: f, why: "the source of file " + f.ID + " changed after it was archived",
 		}
-	case !validator:
+	case !validator || untold:
 		if err := e.reread(ctx, it, f); err != nil {
 			return err
 		}
@@ -168,7 +171,8 @@ func (e *evidence) source(ctx context.Context, it meetingapi.Identified, f state
 	return nil
 }
 
-// reread reads a source that has no validator in full and compares it.
+// reread reads a source that has no validator, or no longer tells its length,
+// in full and compares it.
 func (e *evidence) reread(ctx context.Context, it meetingapi.Identified, f state.File) error {
 	ctx, cancel := context.WithTimeout(ctx, warrantLife)
 	defer cancel()
@@ -214,13 +218,15 @@ func (e *evidence) copy(ctx context.Context, ev *state.Evidence) error {
 	if info.Size != ev.Size || now.ETag != ev.Object.ETag || now.VersionID != ev.Object.VersionID || !now.LastModified.Equal(ev.Object.LastModified) {
 		return refuse("the bucket's object %s is not the one that was verified", ev.Key)
 	}
-	full := caps.FullObject && caps.PutChecksum && info.CRC64NVME != nil && *info.CRC64NVME == ev.Sums.CRC64NVME ||
-		info.CRC64ECMA != nil && ev.Sums.HasECMA && *info.CRC64ECMA == ev.Sums.CRC64ECMA
+	level, err := expectation{key: ev.Key, size: ev.Size, sums: ev.Sums}.level(info, caps)
+	if err != nil {
+		return err // another checksum, whatever was read back earlier
+	}
 	recent := e.s.o.Clock().Sub(ev.ReadbackAt) <= readbackLife
 	switch {
 	case recent:
 		ev.Level = state.LevelReadback
-	case full && e.policy.Require == state.LevelFullObject:
+	case level == state.LevelFullObject && e.policy.Require == state.LevelFullObject:
 		ev.Level = state.LevelFullObject
 	default:
 		return refuse("the bucket does not prove %s at the level that delete_source.require asks for", ev.Key)

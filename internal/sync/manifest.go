@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -33,13 +35,31 @@ func (s *Syncer) manifest(ctx context.Context, t *Tenant, k state.Key) (more boo
 	if err == nil || ctx.Err() != nil {
 		return ctx.Err() == nil
 	}
-	log.Error("write the manifest", zap.Error(err))
 	at := s.o.Clock().Add(s.backoff(5, err))
+	until, down := s.manifestRefused(ctx, t, rec, err)
+	if down {
+		at = until
+	} else {
+		log.Error("write the manifest", zap.Error(err))
+	}
 	_, err = s.o.Store.Update(ctx, k, state.Do(state.ManifestFailed{Error: err.Error(), RetryAt: at}))
 	if err != nil && ctx.Err() == nil {
 		log.Error("record that the manifest was not written", zap.Error(err))
 	}
-	return true
+	return !down
+}
+
+// manifestRefused finds out whether it was the bucket as a whole that refused.
+func (s *Syncer) manifestRefused(ctx context.Context, t *Tenant, rec state.Recording, err error) (until time.Time, down bool) {
+	at := rec.Manifest.Dest
+	if rec.Manifest.Key == "" {
+		at = t.Dest
+	}
+	d, ok := s.destination(t, at)
+	if _, isFault := errors.AsType[*fault.Error](err); !ok || !isFault {
+		return time.Time{}, false
+	}
+	return s.bucketDown(ctx, at, d, err)
 }
 
 func (s *Syncer) writeManifest(ctx context.Context, t *Tenant, rec state.Recording) error {

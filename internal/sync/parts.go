@@ -91,6 +91,8 @@ func (x *transfer) resume(ctx context.Context) (*upload, error) {
 		return nil, &startOver{"the upload's ID was not recorded"}
 	case v == nil || !v.Strong || v.Length < 0:
 		return nil, &startOver{"the source cannot be resumed"}
+	case poolClass(u.PartSize, x.o.PartSize) > x.pool.share:
+		return nil, &startOver{"its parts are too large for transfer.memory by now"}
 	}
 	recorded, err := x.o.Store.Parts(ctx, x.ref)
 	if err != nil {
@@ -215,6 +217,8 @@ func (x *transfer) fetchParts(ctx context.Context, up *upload, first []byte) err
 		}
 	case fault.NotFound:
 		return &startOver{"the bucket has neither the upload nor its object"}
+	case fault.Corrupt, fault.BadRequest: // completing the same parts again would fail again
+		return badParts(err)
 	default:
 		return fromBucket(err)
 	}
@@ -226,6 +230,9 @@ func (x *transfer) stream(ctx context.Context, up *upload, buf []byte) error {
 	n, end := len(buf), false
 	for number := int32(len(up.parts)) + 1; !up.complete(); number++ {
 		if buf == nil {
+			if err := x.reading.Err(); err != nil {
+				return err // between two parts: all that is in flight gets recorded
+			}
 			class, err := x.pool.take(x.reading, x.ref.Tenant, poolClass(up.partSize, x.o.PartSize))
 			if err != nil {
 				return err

@@ -2,6 +2,7 @@ package sync
 
 import (
 	"context"
+	"slices"
 	"sync"
 )
 
@@ -9,12 +10,12 @@ import (
 // that matters: taking from it is what limits how much is under way.
 //
 // Buffers are granted in the order of asking, with one exception: an owner
-// (tenant) that holds half of the pool is passed over while others wait, so
-// that a slow side of one starves nobody. An owner that holds nothing is never
-// passed over for being too large: it gets its first buffer as soon as there
-// is room.
+// (tenant) that would hold more than its share is passed over. Where there are
+// several owners the share is half of the pool, so that a slow side of one
+// never keeps the others waiting.
 type pool struct {
 	limit int64
+	share int64
 
 	mu      sync.Mutex
 	size    int64 // bytes of all buffers that exist, free ones included
@@ -29,8 +30,12 @@ type poolWaiter struct {
 	ready chan []byte // one buffer, once
 }
 
-func newPool(limit int64) *pool {
-	return &pool{limit: limit, held: map[string]int64{}, free: map[int64][][]byte{}}
+func newPool(limit int64, owners int) *pool {
+	share := limit
+	if owners > 1 {
+		share /= 2
+	}
+	return &pool{limit: limit, share: share, held: map[string]int64{}, free: map[int64][][]byte{}}
 }
 
 // poolClass rounds a wanted size up, so that buffers of small files can be
@@ -108,21 +113,7 @@ func (p *pool) grant() {
 
 // next returns the first waiter that may be served now, -1 if there is none.
 func (p *pool) next() int {
-	for i, w := range p.waiting {
-		if h := p.held[w.owner]; h == 0 || h+w.class <= p.limit/2 || !p.othersWait(w.owner) {
-			return i
-		}
-	}
-	return -1
-}
-
-func (p *pool) othersWait(owner string) bool {
-	for _, w := range p.waiting {
-		if w.owner != owner {
-			return true
-		}
-	}
-	return false
+	return slices.IndexFunc(p.waiting, func(w *poolWaiter) bool { return p.held[w.owner]+w.class <= p.share })
 }
 
 // buffer returns a free buffer of the class or makes one, dropping free ones

@@ -43,29 +43,9 @@ func prove(ctx context.Context, d Objects, caps state.Capabilities, want expecta
 	if err != nil {
 		return proof{}, err
 	}
-	if info.Size != want.size {
-		return proof{}, mismatch(want.key, fmt.Errorf("the bucket has %d bytes of %d", info.Size, want.size))
-	}
 	p := proof{info: info}
-	if c := info.CRC64NVME; c != nil {
-		if *c != want.sums.CRC64NVME {
-			return p, mismatch(want.key, errors.New("the bucket's CRC64NVME is another one"))
-		}
-		if caps.FullObject && caps.PutChecksum {
-			p.level = state.LevelFullObject
-		}
-	}
-	if c := info.CRC64ECMA; c != nil && want.sums.HasECMA {
-		if *c != want.sums.CRC64ECMA {
-			return p, mismatch(want.key, errors.New("the bucket's CRC64-ECMA is another one"))
-		}
-		p.level = state.LevelFullObject
-	}
-	if p.level == "" && want.parts > 0 && caps.PartChecksum {
-		p.level = state.LevelParts
-	}
-	if p.level != "" && !readback {
-		return p, nil
+	if p.level, err = want.level(info, caps); err != nil || p.level != "" && !readback {
+		return p, err
 	}
 	if err := readBack(ctx, d, want, info); err != nil {
 		return p, err
@@ -75,6 +55,32 @@ func prove(ctx context.Context, d Objects, caps state.Capabilities, want expecta
 		p.level = state.LevelReadback
 	}
 	return p, nil
+}
+
+// level compares what HEAD answered. "": it proves nothing, read it back.
+func (want expectation) level(info state.ObjectInfo, caps state.Capabilities) (state.Level, error) {
+	var level state.Level
+	if info.Size != want.size {
+		return "", mismatch(want.key, fmt.Errorf("the bucket has %d bytes of %d", info.Size, want.size))
+	}
+	if c := info.CRC64NVME; c != nil {
+		if *c != want.sums.CRC64NVME {
+			return "", mismatch(want.key, errors.New("the bucket's CRC64NVME is another one"))
+		}
+		if caps.FullObject && caps.PutChecksum {
+			level = state.LevelFullObject
+		}
+	}
+	if c := info.CRC64ECMA; c != nil && want.sums.HasECMA {
+		if *c != want.sums.CRC64ECMA {
+			return "", mismatch(want.key, errors.New("the bucket's CRC64-ECMA is another one"))
+		}
+		level = state.LevelFullObject
+	}
+	if level == "" && want.parts > 0 && caps.PartChecksum {
+		level = state.LevelParts
+	}
+	return level, nil
 }
 
 // head asks the bucket, unless it has just been asked.
@@ -122,12 +128,7 @@ func (x *transfer) prove(ctx context.Context) error {
 	if err != nil {
 		return fromProof(err)
 	}
-	err = x.update(ctx, state.Verify{FileID: x.f.ID, Level: p.level, Object: object(p.info), Readback: p.readback})
-	if err != nil {
-		return err
-	}
-	x.log.Info("verified", zap.String("key", x.f.Key), zap.Int64("size", x.f.Size), zap.String("level", string(p.level)))
-	return nil
+	return x.update(ctx, state.Verify{FileID: x.f.ID, Level: p.level, Object: object(p.info), Readback: p.readback})
 }
 
 func object(i state.ObjectInfo) state.Object {
@@ -204,14 +205,14 @@ func (p *proofs) find(ctx context.Context, at state.Destination, d Prober) (stat
 func (p *proofs) probe(ctx context.Context, at state.Destination, d Prober) (state.Capabilities, error) {
 	c, err := d.Probe(ctx)
 	if err != nil && c.ProbedAt.IsZero() {
-		return c, fmt.Errorf("find out what bucket %s proves: %w", at.Bucket, err)
+		return c, fromBucket(fmt.Errorf("find out what bucket %s proves: %w", at.Bucket, err))
 	}
 	if err != nil {
 		p.log.Warn("the probe left an object behind", zap.String("bucket", at.Bucket), zap.Error(err))
 	}
 	c, left, err := d.ProbeConditions(ctx)
 	if err != nil {
-		return c, fmt.Errorf("find out which conditions bucket %s honours: %w", at.Bucket, err)
+		return c, fromBucket(fmt.Errorf("find out which conditions bucket %s honours: %w", at.Bucket, err))
 	}
 	if left != "" {
 		p.log.Warn("the probe left an object behind; remove it, or give the role s3:DeleteObject there", zap.String("object", left))

@@ -26,11 +26,14 @@ func (x *transfer) connect(ctx context.Context) error {
 			return &vendorError{err}
 		}
 		req := download.Request{URL: url, Offset: x.off, Length: -1, Whole: x.single}
+		if x.single {
+			x.pinned = false // without a strong validator each answer is a file of its own
+		}
 		if x.pinned {
 			v := x.version
 			req.Pin = &v
 		}
-		resp, err := x.t.Source.Get(x.reading, req)
+		resp, err := x.t.Source.Get(ctx, req)
 		if err == nil {
 			x.url = url
 			return x.answered(resp)
@@ -48,8 +51,11 @@ func (x *transfer) answered(resp *download.Response) error {
 		return &startOver{"the source no longer answers ranges"}
 	}
 	if !x.pinned {
-		x.version, x.pinned, x.crc = resp.Version, true, resp.CRC64ECMA
+		x.version, x.pinned = resp.Version, true
 		x.single = !x.version.Strong || x.version.Length < 0
+	}
+	if x.off == 0 {
+		x.crc = resp.CRC64ECMA // also of a version that was pinned before, without a part yet
 	}
 	x.body = resp.Body
 	return nil
@@ -107,7 +113,7 @@ func (x *transfer) fill(ctx context.Context, buf []byte) (n int, end bool, err e
 		x.off += int64(m)
 		if m > 0 {
 			x.fails, x.expired = 0, 0
-			if terr := x.throttle(x.reading, m); terr != nil {
+			if terr := x.throttle(ctx, m); terr != nil {
 				return n, false, terr
 			}
 		}
@@ -140,7 +146,7 @@ func (x *transfer) atEnd() bool {
 // broken decides what an answer that ended early means.
 func (x *transfer) broken(ctx context.Context, err error) error {
 	x.hangUp()
-	if cerr := x.reading.Err(); cerr != nil {
+	if cerr := ctx.Err(); cerr != nil {
 		return cerr
 	}
 	if errors.Is(err, io.EOF) {

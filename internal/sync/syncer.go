@@ -5,9 +5,11 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"archiver/internal/fault"
@@ -74,8 +76,10 @@ type Syncer struct {
 	pool    *pool
 	proofs  *proofs
 	gate    *gate
+	flight  inFlight
 	limiter *rate.Limiter
-	wake    chan struct{}
+	wake    chan struct{}            // there may be files
+	sealing map[string]chan struct{} // by tenant: there may be manifests
 
 	confirms  sync.Mutex
 	confirmAt map[state.Key]time.Time // when an unanswered confirmation is asked for again
@@ -93,21 +97,25 @@ func New(o Options) (*Syncer, error) {
 		return nil, errors.New("transfer.part_size is more than a quarter of transfer.memory; make the part smaller or allow more memory")
 	}
 	s := &Syncer{
-		o: o, tenants: map[string]*Tenant{}, pool: newPool(o.Memory),
+		o: o, tenants: map[string]*Tenant{}, pool: newPool(o.Memory, len(o.Tenants)),
 		gate: newGate(o.Clock, 15*o.Backoff), wake: make(chan struct{}, 1),
 		limiter: rate.NewLimiter(rate.Inf, int(o.PartSize)), confirmAt: map[state.Key]time.Time{},
+		flight: inFlight{of: map[string]int{}}, sealing: map[string]chan struct{}{},
 	}
 	s.proofs = newProofs(o)
 	for i := range o.Tenants {
-		s.tenants[o.Tenants[i].Name] = &o.Tenants[i]
+		name := o.Tenants[i].Name
+		s.tenants[name], s.sealing[name] = &o.Tenants[i], make(chan struct{}, 1)
 	}
 	return s, nil
 }
 
 // Wake hints that there may be work. Losing a hint costs latency, never work.
-func (s *Syncer) Wake() {
+func (s *Syncer) Wake() { hint(s.wake) }
+
+func hint(c chan<- struct{}) {
 	select {
-	case s.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -122,16 +130,17 @@ func (s *Syncer) Paused() map[state.Destination]string { return s.gate.paused() 
 // step and returns; work cuts it. It owns every goroutine that it starts.
 func (s *Syncer) Run(take, work context.Context) error {
 	var wg sync.WaitGroup
-	for name := range s.tenants {
-		wg.Go(func() { s.every(take, func() { s.tend(take, work, name) }) })
+	for name, t := range s.tenants {
+		wg.Go(func() { s.every(take, s.sealing[name], func() { s.seal(take, work, t) }) })
+		wg.Go(func() { s.every(take, nil, func() { s.remove(take, work, t) }) })
 	}
 	s.dispatch(take, work)
 	wg.Wait()
 	return nil
 }
 
-// every calls f now and at every tick until ctx ends.
-func (s *Syncer) every(ctx context.Context, f func()) {
+// every calls f now, at every tick, and at every hint, until ctx ends.
+func (s *Syncer) every(ctx context.Context, hint <-chan struct{}, f func()) {
 	t := time.NewTicker(s.o.Tick)
 	defer t.Stop()
 	for {
@@ -139,19 +148,16 @@ func (s *Syncer) every(ctx context.Context, f func()) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-hint:
 		case <-t.C:
 		}
 	}
 }
 
-// dispatch hands files to at most Concurrency workers, one tenant after the
-// other, so that no tenant's backlog keeps the others waiting.
+// dispatch hands files to workers, one tenant after the other.
 func (s *Syncer) dispatch(take, work context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
-	slots := make(chan struct{}, s.o.Concurrency)
-	busy := map[string]int{}
-	var mu sync.Mutex
 	names := s.names()
 	t := time.NewTicker(s.o.Tick)
 	defer t.Stop()
@@ -160,31 +166,20 @@ func (s *Syncer) dispatch(take, work context.Context) {
 		for range names {
 			name := names[turn%len(names)]
 			turn++
-			if !s.mayTake(name, busy, &mu) {
+			if s.gate.shut(s.tenants[name].Dest) || !s.flight.begin(name, s.o.Concurrency) {
 				continue
-			}
-			select {
-			case slots <- struct{}{}:
-			case <-take.Done():
-				return
 			}
 			refs, err := s.o.Store.Claim(take, state.WorkTransfer, name, s.o.Clock(), 1)
 			if err != nil || len(refs) == 0 {
-				<-slots
+				s.flight.end(name)
 				s.logClaim(take, name, err)
 				continue
 			}
 			found = true
-			mu.Lock()
-			busy[name]++
-			mu.Unlock()
 			wg.Go(func() {
 				s.runFile(take, work, refs[0])
 				s.o.Store.Release(state.WorkTransfer, refs...)
-				mu.Lock()
-				busy[name]--
-				mu.Unlock()
-				<-slots
+				s.flight.end(name)
 				s.Wake()
 			})
 		}
@@ -198,18 +193,31 @@ func (s *Syncer) dispatch(take, work context.Context) {
 	}
 }
 
-// mayTake says whether a tenant may begin another file: its bucket is not
-// paused, and it leaves a slot for the others.
-func (s *Syncer) mayTake(name string, busy map[string]int, mu *sync.Mutex) bool {
-	if s.gate.shut(s.tenants[name].Dest) {
+// inFlight counts the files that are being worked on. A tenant's first file
+// needs no place among transfer.concurrency: so one whose source hangs cannot
+// keep another waiting, whatever the number of tenants.
+type inFlight struct {
+	mu    sync.Mutex
+	of    map[string]int
+	total int
+}
+
+func (i *inFlight) begin(tenant string, limit int) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.of[tenant] > 0 && i.total >= limit {
 		return false
 	}
-	if len(s.tenants) == 1 || s.o.Concurrency == 1 {
-		return true
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	return busy[name] < s.o.Concurrency-1
+	i.of[tenant]++
+	i.total++
+	return true
+}
+
+func (i *inFlight) end(tenant string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.of[tenant]--
+	i.total--
 }
 
 // destination leads to where a file of the tenant lies or is to lie; false if
@@ -236,36 +244,51 @@ func (s *Syncer) logClaim(ctx context.Context, tenant string, err error) {
 	}
 }
 
-// tend does the tenant's work on whole recordings: outcomes of warrants first,
-// then manifests, then new deletions.
-func (s *Syncer) tend(take, work context.Context, tenant string) {
-	t := s.tenants[tenant]
-	s.eachDue(take, state.WorkConfirm, tenant, s.o.Clock(), func(k state.Key) bool { return s.confirm(work, t, k) })
-	s.eachDue(take, state.WorkManifest, tenant, s.o.Clock(), func(k state.Key) bool { return s.manifest(work, t, k) })
+// seal writes the tenant's manifests that are due, a few at a time.
+func (s *Syncer) seal(take, work context.Context, t *Tenant) {
+	s.eachDue(take, state.WorkManifest, t.Name, s.o.Clock(), s.o.Concurrency, func(k state.Key) bool { return s.manifest(work, t, k) })
+}
+
+// remove settles warrants whose outcome is not known, then makes new
+// deletions, one after the other.
+func (s *Syncer) remove(take, work context.Context, t *Tenant) {
+	s.eachDue(take, state.WorkConfirm, t.Name, s.o.Clock(), 1, func(k state.Key) bool { return s.confirm(work, t, k) })
 	if p := t.Delete(); p.Enabled {
-		s.eachDue(take, state.WorkDelete, tenant, s.o.Clock().Add(-p.After), func(k state.Key) bool { return s.deleteSource(work, t, k) })
+		s.eachDue(take, state.WorkDelete, t.Name, s.o.Clock().Add(-p.After), 1, func(k state.Key) bool { return s.deleteSource(work, t, k) })
 	}
 }
 
-// eachDue does the due work of a kind until f says that it is enough for now.
-// What was claimed is released at the end, so that nothing is met twice in one
-// pass, whatever came of it.
-func (s *Syncer) eachDue(take context.Context, w state.Work, tenant string, now time.Time, f func(state.Key) (more bool)) {
-	const batch, most = 32, 1024
-	var all []state.FileRef
+// eachDue does the due work of a kind, up to parallel pieces at once, until f
+// says that it is enough for now. What was claimed is released at the end, so
+// that nothing is met twice in one pass, whatever came of it.
+func (s *Syncer) eachDue(take context.Context, w state.Work, tenant string, now time.Time, parallel int, f func(state.Key) (more bool)) {
+	const batch, most = 64, 1024
+	var (
+		all    []state.FileRef
+		enough atomic.Bool
+	)
 	defer func() { s.o.Store.Release(w, all...) }()
-	for len(all) < most {
+	for len(all) < most && !enough.Load() {
 		refs, err := s.o.Store.Claim(take, w, tenant, now, batch)
 		all = append(all, refs...)
 		if err != nil || len(refs) == 0 {
 			s.logClaim(take, tenant, err)
 			return
 		}
+		var g errgroup.Group
+		g.SetLimit(parallel)
 		for _, r := range refs {
-			if take.Err() != nil || !f(r.Key) {
-				return
+			if take.Err() != nil || enough.Load() {
+				break
 			}
+			g.Go(func() error {
+				if !f(r.Key) {
+					enough.Store(true)
+				}
+				return nil
+			})
 		}
+		_ = g.Wait() // f reports by itself
 	}
 }
 

@@ -20,8 +20,8 @@ import (
 // sendPart's goroutines share it, and they touch nothing but what upload
 // guards.
 //
-// The reader's context ends when the daemon takes no more; the work context
-// lets what is in flight be finished and recorded.
+// reading ends when the daemon takes no more: then no part is begun. The
+// context of work lets those in flight be finished and recorded.
 type transfer struct {
 	*Syncer
 	t    *Tenant
@@ -75,15 +75,21 @@ func (x *transfer) run(ctx context.Context) error {
 	x.dest = dest
 	var err error
 	if x.caps, err = x.proofs.of(ctx, x.f.Dest, dest); err != nil {
-		return fromBucket(err)
+		return err
 	}
 	if x.f.Phase != state.Stored {
 		if err := x.fetch(ctx); err != nil {
 			return err
 		}
 	}
-	if err := x.prove(ctx); err != nil {
-		return err
+	if x.f.Phase == state.Stored {
+		if err := x.prove(ctx); err != nil {
+			return err
+		}
+	}
+	x.log.Info("verified", zap.String("key", x.f.Key), zap.Int64("size", x.f.Size), zap.String("level", string(x.f.Level)))
+	if x.rec.Manifest.Due {
+		hint(x.sealing[x.ref.Tenant])
 	}
 	if x.gate.open(x.f.Dest) {
 		x.log.Info("bucket works again, transfers go on", zap.String("bucket", x.f.Dest.Bucket))
@@ -210,11 +216,11 @@ func (x *transfer) partSize() int64 {
 }
 
 func (x *transfer) tooLarge(n int64) error {
-	return &fault.Error{
+	return fromBucket(&fault.Error{
 		Op: "archive", Subject: x.ref.String(), Kind: fault.Forbidden,
 		Err:  fmt.Errorf("a file of %d bytes needs parts of %d bytes, and four of them in memory", n, x.partSize()),
 		Hint: fmt.Sprintf("set transfer.memory to at least %d", 4*x.partSize()),
-	}
+	})
 }
 
 // weighLength compares what the source declares with the vendor's fileSize
@@ -232,7 +238,27 @@ func (x *transfer) weighLength(ctx context.Context) error {
 	if declared < 0 || listed < 0 || declared == listed {
 		return nil
 	}
+	if err := x.peek(ctx); err != nil {
+		return err
+	}
 	return x.doubt(ctx, fmt.Sprintf("the vendor lists %d bytes, the source declares %d", listed, declared))
+}
+
+// peek looks at the first bytes of a source whose length is not what it should
+// be: an error page is told as such, and not as a wrong length. The answer is
+// given up; it is asked for again where it is needed.
+func (x *transfer) peek(ctx context.Context) error {
+	if x.off > 0 {
+		return nil
+	}
+	head := make([]byte, headBytes)
+	n, _, err := x.fill(ctx, head[:min(headBytes, max(x.version.Length, 1))])
+	x.hangUp()
+	x.off = 0
+	if err != nil {
+		return err
+	}
+	return x.sniff(head[:n])
 }
 
 // doubt returns nil if the mismatch has lasted for settle, so that the file is
@@ -416,10 +442,16 @@ func (x *transfer) claims(info state.ObjectInfo) bool {
 func (x *transfer) stored(ctx context.Context, info state.ObjectInfo, marks state.Marks, parts int) error {
 	x.seen = &info
 	marks.Accepted = x.f.Marks.Accepted && marks.String() == x.f.Marks.String()
-	err := x.update(ctx, state.MarkStored{
-		FileID: x.f.ID, Version: x.version, Size: x.digest.n, Sums: x.digest.sums(), Marks: marks, Parts: parts,
-		Object: state.Object{ETag: info.ETag, VersionID: info.VersionID, LastModified: info.LastModified},
-	})
+	sums, at := x.digest.sums(), object(info)
+	changes := []state.Change{state.MarkStored{
+		FileID: x.f.ID, Version: x.version, Size: x.digest.n, Sums: sums, Marks: marks, Parts: parts, Object: at,
+	}}
+	want := expectation{key: x.f.Key, size: x.digest.n, sums: sums, parts: parts}
+	if level, err := want.level(info, x.caps); err == nil && level != "" && !x.t.Readback {
+		// What the write answered is the proof: one transaction for both.
+		changes = append(changes, state.Verify{FileID: x.f.ID, Level: level, Object: at})
+	}
+	err := x.update(ctx, changes...)
 	if err == nil && marks.Any() {
 		x.log.Warn("archived with a mark", zap.String("marks", marks.String()))
 	}
