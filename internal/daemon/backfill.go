@@ -161,7 +161,9 @@ func (b *backfill) catchUp(ctx context.Context, follow bool) error {
 		}
 		for _, e := range events {
 			b.seen = e.Seq
-			b.movedAt = b.d.o.Clock()
+			if moves(e.Type) {
+				b.movedAt = b.d.o.Clock()
+			}
 			if !follow || e.Type != state.EventTracked || e.Detail == "" {
 				continue
 			}
@@ -172,7 +174,14 @@ func (b *backfill) catchUp(ctx context.Context, follow bool) error {
 	}
 }
 
-// stillAfter is how long nothing at all may happen before a backfill with
+// moves reports whether an event brings its recording on. Whatever is only
+// tried again and again does not: a bucket that refuses everything would keep
+// a one-shot alive for ever.
+func moves(t state.EventType) bool {
+	return t != state.EventAttemptFailed && t != state.EventDeletionFailed && t != state.EventRestarted
+}
+
+// stillAfter is how long nothing may move before a backfill with
 // transfers left gives up; --wait if that is longer.
 const stillAfter = 10 * time.Minute
 
@@ -266,10 +275,13 @@ func (b *backfill) stage(ctx context.Context, k state.Key, now time.Time) (stage
 	return stageWaiting, nil
 }
 
+// openFiles counts the files that there is something left to do for: also the
+// uploads of quarantined ones have to be aborted.
 func openFiles(r state.Recording) int {
 	n := 0
 	for _, f := range r.Files {
-		if !f.Superseded && f.Phase != state.Verified && f.Phase != state.FileQuarantined {
+		aborting := f.Phase == state.FileQuarantined && f.Upload != nil
+		if !f.Superseded && f.Phase != state.Verified && (f.Phase != state.FileQuarantined || aborting) {
 			n++
 		}
 	}

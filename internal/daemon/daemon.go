@@ -67,7 +67,7 @@ func Open(ctx context.Context, cfg *config.Config, o Options) (*Daemon, error) {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
-	store, err := bolt.Open(ctx, cfg.State.Path, bolt.Options{Clock: o.Clock, Logger: o.Logger})
+	store, err := bolt.Open(ctx, cfg.State.Path, bolt.Options{Clock: o.Clock, Logger: o.Logger, Horizon: horizon(cfg)})
 	if err != nil {
 		return nil, err
 	}
@@ -79,6 +79,16 @@ func Open(ctx context.Context, cfg *config.Config, o Options) (*Daemon, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// horizon is longer than anything is ever put off.
+func horizon(cfg *config.Config) time.Duration {
+	const spare = 8 * 24 * time.Hour // daily retries, and what others ask us to wait
+	longest := max(cfg.Poll.MaxInterval, cfg.Poll.Settle)
+	for _, after := range cfg.Poll.Recheck {
+		longest = max(longest, after)
+	}
+	return spare + longest
 }
 
 // instance returns the name of this state, which its first start chose.
@@ -147,7 +157,7 @@ func (d *Daemon) build(ctx context.Context) error {
 		Store: d.store, Tenants: synced, Destinations: destinations, Links: links,
 		Concurrency: c.Transfer.Concurrency, Streams: c.Transfer.Streams, PartSize: c.Transfer.PartSize,
 		Memory: c.Transfer.Memory, MaxAttempts: c.Transfer.MaxAttempts, MaxFileSize: c.Transfer.MaxFileSize,
-		Settle: c.Poll.Settle, Bandwidth: c.Transfer.Bandwidth.LimitAt,
+		Suspended: d.suspended, Settle: c.Poll.Settle, Bandwidth: c.Transfer.Bandwidth.LimitAt,
 		Backoff: d.o.Backoff, Tick: d.o.Tick, Clock: d.o.Clock, Logger: d.o.Logger,
 	})
 	if err != nil {
@@ -167,6 +177,12 @@ func (d *Daemon) build(ctx context.Context) error {
 		return err
 	})
 	return nil
+}
+
+// suspended reports whether the vendor refuses the tenant's key.
+func (d *Daemon) suspended(tenant string) bool {
+	_, yes := d.poller.Suspended()[tenant]
+	return yes
 }
 
 // tenant builds a tenant's clients.
@@ -239,29 +255,47 @@ func bucketOptions(s config.Storage) bucket.Options {
 }
 
 // Run works until take ends; then what is in flight may come to a recorded
-// step until work ends or shutdown_grace is over.
+// step until work ends or shutdown_grace is over. It stops likewise, and
+// returns an error, once the state refuses everything.
 func (d *Daemon) Run(take, work context.Context) error {
 	work, cut := context.WithCancel(work)
 	defer cut()
-	stop := context.AfterFunc(take, func() {
+	taking, stopping := context.WithCancel(take)
+	defer stopping()
+	stop := context.AfterFunc(taking, func() {
 		d.o.Logger.Info("stopping: no more work is taken", zap.Duration("grace", d.cfg.ShutdownGrace))
 		time.AfterFunc(d.cfg.ShutdownGrace, cut)
 	})
 	defer stop()
 	var (
-		wg       sync.WaitGroup
-		perr     error
-		taking   context.Context
-		stopping context.CancelFunc
+		wg   sync.WaitGroup
+		perr error
 	)
-	taking, stopping = context.WithCancel(take)
-	defer stopping()
+	wg.Go(func() {
+		select {
+		case <-d.store.Failed():
+			stopping()
+		case <-taking.Done():
+		}
+	})
 	wg.Go(func() {
 		defer stopping() // one without the other would be half a daemon
 		perr = d.poller.Run(taking)
 	})
 	serr := d.syncer.Run(taking, work)
+	stop() // or it would announce a stop that is over
 	stopping()
 	wg.Wait()
-	return errors.Join(perr, serr)
+	return errors.Join(perr, serr, d.stateFailed())
+}
+
+// stateFailed returns why the state refuses everything, if it does.
+func (d *Daemon) stateFailed() error {
+	select {
+	case <-d.store.Failed():
+		_, why := d.store.Size() // as every other call would
+		return fmt.Errorf("stopped, because state %s cannot be used any further; restart the archiver, which goes on from what the disk has: %w", d.cfg.State.Path, why)
+	default:
+		return nil
+	}
 }

@@ -349,5 +349,14 @@ func TestManifestSurvivesLostState(t *testing.T) {
 	if got := string(w.object(manifests[0].Key)); len(objects) != 2 || strings.Count(got, `"file_id"`) != 2 {
 		t.Errorf("%d objects, and the manifest is %s", len(objects), got)
 	}
+	// The next write, for a late file, keeps it too.
+	if err := w.vendor.AddFile("one", file("late.mp4", movie(t, "one", 2, mib))); err != nil {
+		t.Fatal(err)
+	}
+	w.advance(2 * time.Hour)
+	w.backfill(d, "one")
+	if got := string(w.object(manifests[0].Key)); strings.Count(got, `"file_id"`) != 3 {
+		t.Errorf("after a late file the manifest is %s", got)
+	}
 	w.sound(d)
 }

@@ -57,7 +57,7 @@ func (x *transfer) conclude(ctx context.Context, err error) {
 	change, cerr := x.consequence(ctx, err)
 	if cerr != nil {
 		x.log.Error("clean up after a failed attempt", zap.NamedError("after", err), zap.Error(cerr))
-		at, bad := x.bucketDown(ctx, x.f.Dest, x.dest, cerr)
+		at, bad := x.bucketDown(ctx, x.ref.Tenant, x.f.Dest, x.dest, cerr)
 		if !bad {
 			at = x.later(1, cerr)
 		}
@@ -101,6 +101,10 @@ func (x *transfer) consequence(ctx context.Context, err error) (state.Change, er
 	case errors.As(err, &side):
 		return x.failed(ctx, side)
 	}
+	if _, ok := errors.AsType[*probeError](err); ok {
+		until, _ := x.bucketDown(ctx, x.ref.Tenant, x.f.Dest, x.dest, err)
+		return state.Fail{FileID: x.f.ID, Error: err.Error(), RetryAt: until}, nil
+	}
 	if fault.KindOf(err) == fault.Forbidden { // its bucket is not configured
 		return state.Fail{FileID: x.f.ID, Error: err.Error(), RetryAt: x.o.Clock().Add(maxBackoff)}, nil
 	}
@@ -142,7 +146,10 @@ func (x *transfer) startsOver(ctx context.Context, why, suspect string, n int) (
 // means for the recording.
 func (x *transfer) linkFailed(err error) state.Change {
 	wait := x.backoff(4, err)
-	if fault.KindOf(err) == fault.NotFound {
+	switch fault.KindOf(err) {
+	case fault.Unauthorized: // the tenant is suspended; the poller probes
+		wait = x.backoff(6, err)
+	case fault.NotFound:
 		wait = x.o.Settle/3 + time.Second // three listings over settle decide whether it is gone
 	}
 	return state.Fail{FileID: x.f.ID, Error: err.Error(), RetryAt: x.o.Clock().Add(wait)}
@@ -151,8 +158,11 @@ func (x *transfer) linkFailed(err error) state.Change {
 // failed weighs a failure of the source or the bucket.
 func (x *transfer) failed(ctx context.Context, e *sideError) (state.Change, error) {
 	if e.reason == state.UploadFailed || e.reason == state.VerifyFailed {
-		if until, bad := x.bucketDown(ctx, x.f.Dest, x.dest, e.err); bad {
-			return state.Fail{FileID: x.f.ID, Error: e.Error(), RetryAt: until}, nil
+		alone := fault.KindOf(e.err) == fault.Unauthorized && x.gate.alone(x.ref, x.f.Dest)
+		if !alone {
+			if until, bad := x.bucketDown(ctx, x.ref.Tenant, x.f.Dest, x.dest, e.err); bad {
+				return state.Fail{FileID: x.f.ID, Error: e.Error(), RetryAt: until}, nil
+			}
 		}
 	}
 	attempt := x.f.Attempts + 1
@@ -172,14 +182,21 @@ func (x *transfer) failed(ctx context.Context, e *sideError) (state.Change, erro
 	return state.Fail{FileID: x.f.ID, Error: e.Error(), RetryAt: x.later(attempt, e.err), Counts: true}, nil
 }
 
+// probeError is a probe that failed: it is about the bucket, never a file.
+type probeError struct{ err error }
+
+func (e *probeError) Error() string { return e.err.Error() }
+func (e *probeError) Unwrap() error { return e.err }
+
 // bucketDown finds out whether a failure is the bucket's and not the file's:
 // it refuses us, or it does not even answer the question whether it is there.
 // Then its transfers pause and the file is not blamed.
-func (s *Syncer) bucketDown(ctx context.Context, at state.Destination, d Prober, err error) (until time.Time, down bool) {
+func (s *Syncer) bucketDown(ctx context.Context, tenant string, at state.Destination, d Prober, err error) (until time.Time, down bool) {
+	_, probe := errors.AsType[*probeError](err)
 	why := err
-	switch fault.KindOf(err) {
-	case fault.Unauthorized:
-	case fault.Temporary, fault.Ambiguous, fault.NotFound, fault.Corrupt:
+	switch kind := fault.KindOf(err); {
+	case probe, kind == fault.Unauthorized:
+	case kind == fault.Temporary, kind == fault.Ambiguous, kind == fault.NotFound, kind == fault.Corrupt:
 		// HEAD of an object says the same of a bucket that is gone.
 		if why = d.Check(ctx); why == nil {
 			return time.Time{}, false
@@ -187,10 +204,17 @@ func (s *Syncer) bucketDown(ctx context.Context, at state.Destination, d Prober,
 	default:
 		return time.Time{}, false
 	}
-	until, first := s.gate.pause(at, why.Error())
+	until, first := s.gate.pause(tenant, at, why.Error())
 	if first {
 		s.o.Logger.Error("bucket refuses us, its transfers pause; nothing is discarded",
-			zap.String("bucket", at.Bucket), zap.Time("until", until), zap.Error(why))
+			zap.String("tenant", tenant), zap.String("bucket", at.Bucket), zap.Time("until", until), zap.Error(why))
 	}
 	return until, true
+}
+
+// works notes that the bucket took something.
+func (s *Syncer) works(tenant string, at state.Destination) {
+	if s.gate.open(tenant, at) {
+		s.o.Logger.Info("bucket works again, transfers go on", zap.String("tenant", tenant), zap.String("bucket", at.Bucket))
+	}
 }

@@ -72,30 +72,29 @@ func (s *Syncer) deleteSource(ctx context.Context, t *Tenant, k state.Key) (more
 // issue gathers the evidence, in the order of promise 1, and stores the
 // warrant.
 func (s *Syncer) issue(ctx context.Context, t *Tenant, rec state.Recording) (warrant, error) {
-	p := t.Delete()
-	now := s.o.Clock()
-	switch {
-	case !p.Enabled:
-		return warrant{}, errNoMore
-	case rec.Hold:
-		return warrant{}, refuse("it is on hold")
-	case !rec.Deletable():
-		return warrant{}, refuse("it is %s, or a file is marked, or its manifest is not written", rec.Status)
-	case now.Before(rec.VerifiedAt().Add(p.After)):
-		return warrant{}, refuse("the grace time is not over")
-	}
-	n, err := s.o.Store.WarrantsSince(ctx, t.Name, now.Add(-time.Hour))
+	p, err := s.mayDelete(ctx, t, rec)
 	if err != nil {
 		return warrant{}, err
 	}
-	if n >= p.MaxPerHour {
-		return warrant{}, errNoMore
+	if s.wantsReadback(p, rec) {
+		// It takes long, so it comes before the clock of the evidence starts,
+		// and only where the listing does not refuse already. What may have
+		// changed meanwhile is asked again.
+		e := newEvidence(s, t, p)
+		if _, _, err := e.listed(ctx, rec); err != nil {
+			return warrant{}, err
+		}
+		if err := s.readBackAhead(ctx, t, p, rec); err != nil {
+			return warrant{}, err
+		}
+		if rec, err = s.o.Store.Get(ctx, rec.ID()); err != nil {
+			return warrant{}, err
+		}
+		if p, err = s.mayDelete(ctx, t, rec); err != nil {
+			return warrant{}, err
+		}
 	}
-	// What takes long comes before the clock of the evidence starts.
-	if err := s.readBackAhead(ctx, t, p, rec); err != nil {
-		return warrant{}, err
-	}
-	e := &evidence{s: s, t: t, policy: p, start: s.o.Clock(), recs: map[string]state.Recording{}}
+	e := newEvidence(s, t, p)
 	w, err := e.gather(ctx, rec)
 	if err != nil {
 		return warrant{}, err
@@ -118,6 +117,30 @@ func (s *Syncer) issue(ctx context.Context, t *Tenant, rec state.Recording) (war
 	return warrant{Warrant: w, expires: e.start.Add(warrantLife)}, nil
 }
 
+// mayDelete holds the clauses of promise 1 that need nobody else.
+func (s *Syncer) mayDelete(ctx context.Context, t *Tenant, rec state.Recording) (DeletePolicy, error) {
+	p := t.Delete()
+	now := s.o.Clock()
+	switch {
+	case !p.Enabled:
+		return p, errNoMore
+	case rec.Hold:
+		return p, refuse("it is on hold")
+	case !rec.Deletable():
+		return p, refuse("it is %s, or a file is marked, or its manifest is not written", rec.Status)
+	case now.Before(rec.VerifiedAt().Add(p.After)):
+		return p, refuse("the grace time is not over")
+	}
+	n, err := s.o.Store.WarrantsSince(ctx, t.Name, now.Add(-time.Hour))
+	if err != nil {
+		return p, err
+	}
+	if n >= p.MaxPerHour {
+		return p, errNoMore
+	}
+	return p, nil
+}
+
 // execute calls delRecordFile, once. The call may have to wait its turn under
 // api_rate; it is given up, or its answer is, before the evidence is too old.
 func (s *Syncer) execute(ctx context.Context, t *Tenant, w warrant) error {
@@ -133,7 +156,7 @@ func (s *Syncer) execute(ctx context.Context, t *Tenant, w warrant) error {
 // stopped or the vendor did not answer.
 func (s *Syncer) confirm(ctx context.Context, t *Tenant, k state.Key) (more bool) {
 	rec, err := s.o.Store.Get(ctx, k)
-	if err != nil || rec.Status != state.Deleting || !s.confirmDue(k) {
+	if err != nil || rec.Status != state.Deleting {
 		return err == nil
 	}
 	w, err := s.o.Store.Warrant(ctx, k.Tenant, rec.Deletion.WarrantID)
@@ -156,7 +179,7 @@ func (s *Syncer) outcome(ctx context.Context, t *Tenant, k state.Key, w state.Wa
 		gone, err = s.alsoGone(ctx, t, w, k.RecordID, l)
 	}
 	if err != nil {
-		s.confirmLater(k)
+		s.put.put(state.WorkConfirm, k, minDeleteWait)
 		log.Warn("ask whether the source is deleted", zap.Error(err))
 		return
 	}
@@ -175,7 +198,10 @@ func (s *Syncer) outcome(ctx context.Context, t *Tenant, k state.Key, w state.Wa
 		case !left:
 			return []state.Change{state.Deleted{WarrantID: w.ID}}, nil
 		case failed != "":
-			return []state.Change{state.DeletionFailed{Detail: failed, EligibleFrom: from, Backoff: wait}}, nil
+			// A refusal is known to have had no effect: the warrant explains
+			// nothing that vanishes later.
+			void := fault.KindOf(callErr) != fault.Ambiguous
+			return []state.Change{state.DeletionFailed{Detail: failed, EligibleFrom: from, Backoff: wait, Void: void}}, nil
 		}
 		return []state.Change{state.Unconfirmed{
 			Detail:       "the vendor still lists files of it after delRecordFile",
@@ -184,6 +210,7 @@ func (s *Syncer) outcome(ctx context.Context, t *Tenant, k state.Key, w state.Wa
 	})
 	if err != nil {
 		log.Error("record the outcome of a deletion", zap.Error(err))
+		s.put.put(state.WorkConfirm, k, minDeleteWait)
 		return
 	}
 	log.Info("deletion at the vendor", zap.String("status", string(after.Status)), zap.NamedError("call", callErr))
@@ -251,6 +278,7 @@ func (s *Syncer) postpone(ctx context.Context, t *Tenant, k state.Key, why error
 	})
 	if err != nil && ctx.Err() == nil && !errors.Is(err, state.ErrIllegal) {
 		s.o.Logger.Error("postpone a deletion", zap.String("tenant", k.Tenant), zap.String("record_id", k.RecordID), zap.Error(err))
+		s.put.put(state.WorkDelete, k, minDeleteWait)
 	}
 	if _, ok := errors.AsType[*refusal](why); ok {
 		// The listing may have told something new: let it be recorded.
@@ -265,16 +293,4 @@ func (s *Syncer) postpone(ctx context.Context, t *Tenant, k state.Key, why error
 func (s *Syncer) deleteWait(t *Tenant, r state.Recording, why error) (wait time.Duration, from time.Time) {
 	wait = min(max(r.Deletion.Backoff*2, minDeleteWait), maxDeleteWait)
 	return wait, s.o.Clock().Add(max(wait, fault.RetryAfterOf(why)) - t.Delete().After)
-}
-
-func (s *Syncer) confirmDue(k state.Key) bool {
-	s.confirms.Lock()
-	defer s.confirms.Unlock()
-	return !s.o.Clock().Before(s.confirmAt[k])
-}
-
-func (s *Syncer) confirmLater(k state.Key) {
-	s.confirms.Lock()
-	defer s.confirms.Unlock()
-	s.confirmAt[k] = s.o.Clock().Add(minDeleteWait)
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"archiver/internal/download"
@@ -43,14 +44,18 @@ type sourceChanged struct {
 
 func (e *sourceChanged) Error() string { return e.why }
 
-// gather asks the vendor, the vendor's store and the bucket, in this order.
-func (e *evidence) gather(ctx context.Context, rec state.Recording) (state.Warrant, error) {
+func newEvidence(s *Syncer, t *Tenant, p DeletePolicy) *evidence {
+	return &evidence{s: s, t: t, policy: p, start: s.o.Clock(), recs: map[string]state.Recording{}}
+}
+
+// listed asks the vendor and finds the verified file of every item.
+func (e *evidence) listed(ctx context.Context, rec state.Recording) ([]meetingapi.Identified, []state.File, error) {
 	l, err := e.t.Vendor.GetRecords(ctx, rec.RecordID, meetingapi.Urgent)
 	if err != nil {
-		return e.w, fmt.Errorf("list the source before deleting it: %w", err)
+		return nil, nil, fmt.Errorf("list the source before deleting it: %w", err)
 	}
 	if err := e.clock("vendor", l.Date); err != nil {
-		return e.w, err
+		return nil, nil, err
 	}
 	e.w = state.Warrant{
 		Tenant: rec.Tenant, RecordID: rec.RecordID, ListedAt: l.ReceivedAt, Covers: []string{rec.RecordID},
@@ -58,16 +63,25 @@ func (e *evidence) gather(ctx context.Context, rec state.Recording) (state.Warra
 	}
 	if !lists(l, rec.RecordID) {
 		if rec.Deletion.WarrantID != "" {
-			return e.w, errGone
+			return nil, nil, errGone
 		}
-		return e.w, refuse("the vendor lists no file of it")
+		return nil, nil, refuse("the vendor lists no file of it")
 	}
 	items := meetingapi.Identify(rec.RecordID, l.Items)
 	files := make([]state.File, len(items))
 	for i, it := range items {
 		if files[i], err = e.known(ctx, it); err != nil {
-			return e.w, err
+			return nil, nil, err
 		}
+	}
+	return items, files, nil
+}
+
+// gather asks the vendor, the vendor's store and the bucket, in this order.
+func (e *evidence) gather(ctx context.Context, rec state.Recording) (state.Warrant, error) {
+	items, files, err := e.listed(ctx, rec)
+	if err != nil {
+		return e.w, err
 	}
 	for i, it := range items {
 		if err := e.source(ctx, it, files[i]); err != nil {
@@ -154,9 +168,12 @@ func (e *evidence) source(ctx context.Context, it meetingapi.Identified, f state
 		was = *f.Version
 	}
 	validator := was.ETag != "" || was.LastModified != ""
+	otherCRC := f.Sums.HasECMA && info.CRC64ECMA != nil && *info.CRC64ECMA != f.Sums.CRC64ECMA
 	untold := was.Length >= 0 && info.Version.Length < 0 // it no longer says how long it is
 	switch {
-	case validator && !was.Same(info.Version), info.Version.Length >= 0 && info.Version.Length != f.Size:
+	case isDocument(info.ContentType) && newMedia(f.Filename).IsMedia:
+		return refuse("the source of file %s answers with %s now", f.ID, info.ContentType)
+	case otherCRC, validator && !was.Same(info.Version), info.Version.Length >= 0 && info.Version.Length != f.Size:
 		return &sourceChanged{
 			key:  state.Key{Tenant: e.t.Name, RecordID: it.Owner},
 			file: f, why: "the source of file " + f.ID + " changed after it was archived",
@@ -169,6 +186,16 @@ func (e *evidence) source(ctx context.Context, it meetingapi.Identified, f state
 	}
 	e.w.Evidence = append(e.w.Evidence, ev)
 	return nil
+}
+
+// isDocument reports whether a Content-Type is that of an error page.
+func isDocument(contentType string) bool {
+	t, _, _ := strings.Cut(strings.ToLower(contentType), ";")
+	switch strings.TrimSpace(t) {
+	case "text/html", "text/xml", "application/xml", "application/json":
+		return true
+	}
+	return false
 }
 
 // reread reads a source that has no validator, or no longer tells its length,
@@ -222,7 +249,7 @@ func (e *evidence) copy(ctx context.Context, ev *state.Evidence) error {
 	if err != nil {
 		return err // another checksum, whatever was read back earlier
 	}
-	recent := e.s.o.Clock().Sub(ev.ReadbackAt) <= readbackLife
+	recent := within(e.s.o.Clock(), ev.ReadbackAt, readbackLife)
 	switch {
 	case recent:
 		ev.Level = state.LevelReadback
@@ -234,13 +261,22 @@ func (e *evidence) copy(ctx context.Context, ev *state.Evidence) error {
 	return nil
 }
 
+// wantsReadback reports whether a warrant would need a file read back.
+func (s *Syncer) wantsReadback(p DeletePolicy, rec state.Recording) bool {
+	return slices.ContainsFunc(rec.Files, func(f state.File) bool { return s.readbackDue(p, f) })
+}
+
+func (s *Syncer) readbackDue(p DeletePolicy, f state.File) bool {
+	recent := within(s.o.Clock(), f.ReadbackAt, readbackLife-time.Hour)
+	return !f.Superseded && !recent && (f.Level != state.LevelFullObject || p.Require != state.LevelFullObject)
+}
+
 // readBackAhead reads back, ahead of the warrant, the copies for which the
 // warrant will need it: where the bucket proves nothing of a whole object, or
 // delete_source.require is readback.
 func (s *Syncer) readBackAhead(ctx context.Context, t *Tenant, p DeletePolicy, rec state.Recording) error {
 	for _, f := range rec.Files {
-		recent := s.o.Clock().Sub(f.ReadbackAt) < readbackLife-time.Hour
-		if f.Superseded || recent || f.Level == state.LevelFullObject && p.Require == state.LevelFullObject {
+		if !s.readbackDue(p, f) {
 			continue
 		}
 		d, ok := s.destination(t, f.Dest)

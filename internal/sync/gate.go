@@ -1,22 +1,29 @@
 package sync
 
 import (
-	"maps"
 	"sync"
 	"time"
 
 	"archiver/internal/state"
 )
 
-// gate pauses the transfers of a bucket that refuses us or is not there. A
-// pause doubles from least (30 s by default) to ten times that while it goes
-// on; the first success ends it.
+// gate pauses the transfers of a tenant whose bucket refuses it or is not
+// there. A pause doubles from least (30 s by default) to ten times that while
+// it goes on; the first success ends it. Tenants that share a bucket but not
+// their credentials are apart.
 type gate struct {
 	clock func() time.Time
 	least time.Duration
 
-	mu     sync.Mutex
-	closed map[state.Destination]closure
+	mu      sync.Mutex
+	closed  map[door]closure
+	success map[door]time.Time          // the last one
+	refused map[state.FileRef]time.Time // the last refusal of a file
+}
+
+type door struct {
+	tenant string
+	dest   state.Destination
 }
 
 type closure struct {
@@ -26,49 +33,77 @@ type closure struct {
 }
 
 func newGate(clock func() time.Time, least time.Duration) *gate {
-	return &gate{clock: clock, least: least, closed: map[state.Destination]closure{}}
+	return &gate{
+		clock: clock, least: least, closed: map[door]closure{},
+		success: map[door]time.Time{}, refused: map[state.FileRef]time.Time{},
+	}
 }
 
 // pause closes the gate, or keeps it closed for longer. It returns until when,
 // and whether it was open before.
-func (g *gate) pause(d state.Destination, why string) (until time.Time, first bool) {
+func (g *gate) pause(tenant string, d state.Destination, why string) (until time.Time, first bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c, was := g.closed[d]
+	at := door{tenant, d}
+	c, was := g.closed[at]
 	now := g.clock()
 	if was && now.Before(c.until) {
 		return c.until, false // several files met the same wall
 	}
 	c.wait = min(max(c.wait*2, g.least), 10*g.least)
 	c.why, c.until = why, now.Add(c.wait)
-	g.closed[d] = c
+	g.closed[at] = c
 	return c.until, !was
 }
 
-// open ends a pause and reports whether there was one.
-func (g *gate) open(d state.Destination) bool {
+// alone reports whether a refusal is of this file alone: it was refused
+// before, and others succeeded since.
+func (g *gate) alone(f state.FileRef, d state.Destination) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_, was := g.closed[d]
-	delete(g.closed, d)
+	before, again := g.refused[f]
+	if again && g.success[door{f.Tenant, d}].After(before) {
+		delete(g.refused, f)
+		return true
+	}
+	g.refused[f] = g.clock()
+	return false
+}
+
+// open ends a pause, since something succeeded, and reports whether there was
+// one.
+func (g *gate) open(tenant string, d state.Destination) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	at := door{tenant, d}
+	_, was := g.closed[at]
+	delete(g.closed, at)
+	g.success[at] = g.clock()
 	return was
+}
+
+// done forgets what was refused of a file that has arrived.
+func (g *gate) done(f state.FileRef) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.refused, f)
 }
 
 // shut reports whether the gate is closed now. After a pause it lets work
 // through to try, still remembering the pause until a success.
-func (g *gate) shut(d state.Destination) bool {
+func (g *gate) shut(tenant string, d state.Destination) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	c, ok := g.closed[d]
+	c, ok := g.closed[door{tenant, d}]
 	return ok && g.clock().Before(c.until)
 }
 
-func (g *gate) paused() map[state.Destination]string {
+func (g *gate) paused() map[string]string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	out := map[state.Destination]string{}
-	for d := range maps.Keys(g.closed) {
-		out[d] = g.closed[d].why
+	out := map[string]string{}
+	for at, c := range g.closed {
+		out[at.tenant] = c.why
 	}
 	return out
 }

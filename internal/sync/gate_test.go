@@ -11,32 +11,35 @@ func TestGate(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	g := newGate(func() time.Time { return now }, 30*time.Second)
 	a, b := state.Destination{Bucket: "a"}, state.Destination{Bucket: "b"}
-	if g.shut(a) || g.open(a) {
+	if g.shut("acme", a) || g.open("acme", a) {
 		t.Error("closed from the start")
 	}
-	until, first := g.pause(a, "403")
+	until, first := g.pause("acme", a, "403")
 	if !first || until != now.Add(30*time.Second) {
 		t.Errorf("paused until %v, first %v", until, first)
 	}
-	if again, first := g.pause(a, "another"); first || again != until {
+	if again, first := g.pause("acme", a, "another"); first || again != until {
 		t.Errorf("a second file made it %v, first %v", again, first)
 	}
-	if why := g.paused()[a]; !g.shut(a) || why != "403" {
+	if why := g.paused()["acme"]; !g.shut("acme", a) || why != "403" {
 		t.Errorf("not shut for 403, but %q", why)
 	}
-	if g.shut(b) {
+	if g.shut("acme", b) {
 		t.Error("the other bucket is paused too")
 	}
+	if g.shut("globex", a) {
+		t.Error("a tenant with other credentials is paused too")
+	}
 	now = until
-	if g.shut(a) {
+	if g.shut("acme", a) {
 		t.Error("nothing is tried after the pause")
 	}
-	if got := g.paused(); len(got) != 1 || got[a] != "403" {
+	if got := g.paused(); len(got) != 1 || got["acme"] != "403" {
 		t.Errorf("forgotten before a success: %v", got)
 	}
 	var waits []time.Duration
 	for range 6 {
-		until, first = g.pause(a, "still 403")
+		until, first = g.pause("acme", a, "still 403")
 		if first {
 			t.Error("said again")
 		}
@@ -49,10 +52,39 @@ func TestGate(t *testing.T) {
 			break
 		}
 	}
-	if !g.open(a) || g.open(a) || len(g.paused()) != 0 {
+	if !g.open("acme", a) || g.open("acme", a) || len(g.paused()) != 0 {
 		t.Error("a success does not end it, once")
 	}
-	if until, first = g.pause(a, "403"); !first || until != now.Add(30*time.Second) {
+	if until, first = g.pause("acme", a, "403"); !first || until != now.Add(30*time.Second) {
 		t.Errorf("a new pause until %v, first %v", until, first)
+	}
+}
+
+// TestGateAlone tells a file that is refused by itself from a bucket that
+// refuses everything.
+func TestGateAlone(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	g := newGate(func() time.Time { return now }, 30*time.Second)
+	at := state.Destination{Bucket: "a"}
+	f := state.FileRef{Key: state.Key{Tenant: "acme", RecordID: "r"}, FileID: "f"}
+	if g.alone(f, at) {
+		t.Error("blamed at its first refusal")
+	}
+	now = now.Add(time.Second)
+	if g.alone(f, at) {
+		t.Error("blamed though nothing succeeded since")
+	}
+	now = now.Add(time.Second)
+	g.open("acme", at)
+	now = now.Add(time.Second)
+	if !g.alone(f, at) {
+		t.Error("not blamed though another succeeded since")
+	}
+	if g.alone(f, at) {
+		t.Error("blamed again without another success")
+	}
+	g.done(f)
+	if len(g.refused) != 0 {
+		t.Error("not forgotten when it arrived")
 	}
 }

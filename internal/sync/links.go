@@ -140,7 +140,7 @@ func (l *Links) fresh(ctx context.Context, f state.FileRef, k state.Key) (string
 	l.mu.Lock()
 	before := l.seq
 	l.mu.Unlock()
-	for {
+	for range 2 {
 		_, err, shared := l.flight.Do(k.String(), func() (any, error) { return nil, l.ask(ctx, k) })
 		// A link that was signed just now is used whatever it says of its
 		// expiry: clocks differ, and a short life is still a life.
@@ -150,8 +150,10 @@ func (l *Links) fresh(ctx context.Context, f state.FileRef, k state.Key) (string
 		if err != nil || !shared || ctx.Err() != nil {
 			return "", err
 		}
-		// The shared call may have been answered before we began; once more.
+		// The shared call may have been answered before we began; the next one
+		// begins after this, whoever makes it.
 	}
+	return "", nil
 }
 
 func (l *Links) known(f state.FileRef) (link, bool) {

@@ -25,7 +25,7 @@ const maxManifest = 64 << 20
 // should be tried now.
 func (s *Syncer) manifest(ctx context.Context, t *Tenant, k state.Key) (more bool) {
 	log := s.o.Logger.With(zap.String("tenant", k.Tenant), zap.String("record_id", k.RecordID))
-	if s.gate.shut(t.Dest) {
+	if s.gate.shut(t.Name, t.Dest) {
 		return false
 	}
 	rec, err := s.o.Store.Get(ctx, k)
@@ -45,6 +45,7 @@ func (s *Syncer) manifest(ctx context.Context, t *Tenant, k state.Key) (more boo
 	_, err = s.o.Store.Update(ctx, k, state.Do(state.ManifestFailed{Error: err.Error(), RetryAt: at}))
 	if err != nil && ctx.Err() == nil {
 		log.Error("record that the manifest was not written", zap.Error(err))
+		s.put.put(state.WorkManifest, k, minDeleteWait)
 	}
 	return !down
 }
@@ -56,10 +57,11 @@ func (s *Syncer) manifestRefused(ctx context.Context, t *Tenant, rec state.Recor
 		at = t.Dest
 	}
 	d, ok := s.destination(t, at)
-	if _, isFault := errors.AsType[*fault.Error](err); !ok || !isFault {
+	_, isFault := errors.AsType[*fault.Error](err)
+	if _, probe := errors.AsType[*probeError](err); !ok || !isFault && !probe {
 		return time.Time{}, false
 	}
-	return s.bucketDown(ctx, at, d, err)
+	return s.bucketDown(ctx, t.Name, at, d, err)
 }
 
 func (s *Syncer) writeManifest(ctx context.Context, t *Tenant, rec state.Recording) error {
@@ -74,12 +76,15 @@ func (s *Syncer) writeManifest(ctx context.Context, t *Tenant, rec state.Recordi
 	if rec.Status == state.Archiving {
 		rec.ArchivedAt = s.o.Clock()
 	}
-	m := apitype.OfManifest(rec)
-	etag, err := putManifest(ctx, d, key, m, rec.Manifest.ETag)
-	if err != nil {
+	if _, err := s.proofs.of(ctx, at, d); err != nil {
+		return err // the bucket has to be known for what may be sent to it
+	}
+	w := manifestWrite{key: key, m: apitype.OfManifest(rec), ours: rec.Manifest.ETag, merged: rec.Manifest.Merged}
+	if err := w.put(ctx, d); err != nil {
 		return err
 	}
-	after, err := s.o.Store.Update(ctx, rec.ID(), state.Do(state.ManifestWritten{Dest: at, Key: key, ETag: etag, Rendered: rec}))
+	s.works(t.Name, at)
+	after, err := s.o.Store.Update(ctx, rec.ID(), state.Do(state.ManifestWritten{Dest: at, Key: key, ETag: w.ours, Merged: w.merged, Rendered: rec}))
 	if err != nil {
 		return err
 	}
@@ -90,43 +95,71 @@ func (s *Syncer) writeManifest(ctx context.Context, t *Tenant, rec state.Recordi
 	return nil
 }
 
-// putManifest replaces what we wrote last. Where something else lies there it
-// must be an older manifest of the same recording (the state was lost, or the
-// answer to our last write): it is replaced, and files that only it knows are
-// kept.
-func putManifest(ctx context.Context, d Objects, key string, m apitype.Manifest, ours string) (string, error) {
-	for try := 0; ; try++ {
-		body, err := json.MarshalIndent(m, "", "  ")
-		if err != nil {
-			return "", fmt.Errorf("render manifest %s: %w", key, err)
+// manifestWrite is one manifest on its way into the bucket.
+type manifestWrite struct {
+	key    string
+	m      apitype.Manifest
+	ours   string // ETag of what we wrote last, "" before the first
+	merged bool   // an earlier manifest knew files that our state does not
+}
+
+// put replaces what we wrote last. Where something else lies there it must be
+// an older manifest of the same recording (the state was lost, or the answer
+// to our last write): it is replaced, and objects that only it knows are kept,
+// now and in every later write.
+func (w *manifestWrite) put(ctx context.Context, d Objects) error {
+	if w.merged {
+		if err := w.merge(ctx, d); err != nil {
+			return err
 		}
-		etag, err := d.PutManifest(ctx, key, body, ours)
+	}
+	for try := 0; ; try++ {
+		body, err := json.MarshalIndent(w.m, "", "  ")
+		if err != nil {
+			return fmt.Errorf("render manifest %s: %w", w.key, err)
+		}
+		etag, err := d.PutManifest(ctx, w.key, body, w.ours)
+		if err == nil {
+			w.ours = etag
+			return nil
+		}
 		kind := fault.KindOf(err)
 		if try == 3 || kind != fault.Exists && kind != fault.Changed && kind != fault.NotFound {
-			return etag, err
+			return err
 		}
-		there, now, err := readManifest(ctx, d, key)
-		switch {
-		case fault.KindOf(err) == fault.NotFound:
-			ours = ""
-			continue
-		case err != nil:
-			return "", err
-		case there.Schema != apitype.ManifestSchema || there.Tenant != m.Tenant || there.RecordID != m.RecordID:
-			return "", &fault.Error{
-				Op: "write manifest", Subject: key, Kind: fault.Exists,
-				Err:  fmt.Errorf("an object lies there that is not the manifest of %s/%s", m.Tenant, m.RecordID),
-				Hint: "move that object away, or set storage.manifest_key to another place",
-			}
+		if err := w.merge(ctx, d); err != nil {
+			return err
 		}
-		for _, f := range there.Files {
-			known := slices.ContainsFunc(m.Files, func(g apitype.ManifestFile) bool { return g.FileID == f.FileID })
-			if !known {
-				m.Files = append(m.Files, f)
-			}
-		}
-		ours = now
 	}
+}
+
+// merge takes over what the manifest in the bucket knows and we do not.
+func (w *manifestWrite) merge(ctx context.Context, d Objects) error {
+	there, now, err := readManifest(ctx, d, w.key)
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		w.ours = ""
+		return nil
+	case err != nil:
+		return err
+	case there.Schema != apitype.ManifestSchema || there.Tenant != w.m.Tenant || there.RecordID != w.m.RecordID:
+		return &fault.Error{
+			Op: "write manifest", Subject: w.key, Kind: fault.Exists,
+			Err:  fmt.Errorf("an object lies there that is not the manifest of %s/%s", w.m.Tenant, w.m.RecordID),
+			Hint: "move that object away, or set storage.manifest_key to another place",
+		}
+	}
+	for _, f := range there.Files {
+		known := slices.ContainsFunc(w.m.Files, func(g apitype.ManifestFile) bool {
+			return g.Key == f.Key && g.Bucket == f.Bucket && g.Endpoint == f.Endpoint
+		})
+		if !known {
+			w.m.Files = append(w.m.Files, f)
+			w.merged = true
+		}
+	}
+	w.ours = now
+	return nil
 }
 
 func readManifest(ctx context.Context, d Objects, key string) (apitype.Manifest, string, error) {

@@ -91,7 +91,7 @@ func (x *transfer) resume(ctx context.Context) (*upload, error) {
 		return nil, &startOver{"the upload's ID was not recorded"}
 	case v == nil || !v.Strong || v.Length < 0:
 		return nil, &startOver{"the source cannot be resumed"}
-	case poolClass(u.PartSize, x.o.PartSize) > x.pool.share:
+	case poolClass(u.PartSize, x.o.PartSize) > x.pool.most():
 		return nil, &startOver{"its parts are too large for transfer.memory by now"}
 	}
 	recorded, err := x.o.Store.Parts(ctx, x.ref)
@@ -233,17 +233,17 @@ func (x *transfer) stream(ctx context.Context, up *upload, buf []byte) error {
 			if err := x.reading.Err(); err != nil {
 				return err // between two parts: all that is in flight gets recorded
 			}
-			class, err := x.pool.take(x.reading, x.ref.Tenant, poolClass(up.partSize, x.o.PartSize))
+			class, err := x.pool.take(x.reading, x.door(), poolClass(up.partSize, x.o.PartSize))
 			if err != nil {
 				return err
 			}
 			buf = class[:up.partSize]
 			if n, end, err = x.fill(ctx, buf); err != nil {
-				x.pool.put(x.ref.Tenant, buf)
+				x.pool.put(x.door(), buf)
 				return err
 			}
 			if n == 0 {
-				x.pool.put(x.ref.Tenant, buf)
+				x.pool.put(x.door(), buf)
 				return nil
 			}
 		}
@@ -265,14 +265,14 @@ func (x *transfer) handOver(ctx context.Context, up *upload, number int32, body 
 		err = up.failure()
 	}
 	if err != nil {
-		x.pool.put(x.ref.Tenant, body)
+		x.pool.put(x.door(), body)
 		return err
 	}
 	up.slots <- struct{}{}
 	up.wg.Go(func() {
 		defer func() { <-up.slots }()
 		etag, err := x.dest.UploadPart(ctx, x.f.Key, up.id, number, body, part.CRC64NVME)
-		x.pool.put(x.ref.Tenant, body)
+		x.pool.put(x.door(), body)
 		if err != nil {
 			up.fail(fromBucket(err))
 			return
@@ -301,9 +301,10 @@ func (x *transfer) hashed(up *upload, number int32, body []byte) (state.Part, er
 	return p, err
 }
 
-// intentSlack allows for a bucket's clock that runs behind ours when uploads
-// are told apart by when they were initiated.
-const intentSlack = 5 * time.Minute
+// intentSlack allows for a bucket's clock that runs behind ours (S3 refuses
+// more than 15 minutes) when uploads are told apart by when they were
+// initiated. The key is reserved for this file.
+const intentSlack = 20 * time.Minute
 
 // abort makes sure that no upload of this file is open in the bucket.
 func (x *transfer) abort(ctx context.Context) error {

@@ -4,39 +4,51 @@ import (
 	"context"
 	"slices"
 	"sync"
+
+	"archiver/internal/state"
 )
 
 // pool is the only source of part buffers, and so the only bound on memory
 // that matters: taking from it is what limits how much is under way.
 //
-// Buffers are granted in the order of asking, with one exception: an owner
-// (tenant) that would hold more than its share is passed over. Where there are
-// several owners the share is half of the pool, so that a slow side of one
-// never keeps the others waiting.
+// Buffers are granted in the order of asking, with one exception: a tenant, or
+// a bucket, that would hold more than its share is passed over. Where there
+// are several the share is half of the pool, so that a slow side of one never
+// keeps the others waiting.
 type pool struct {
-	limit int64
-	share int64
+	limit       int64
+	tenantShare int64
+	bucketShare int64
 
-	mu      sync.Mutex
-	size    int64 // bytes of all buffers that exist, free ones included
-	held    map[string]int64
-	free    map[int64][][]byte
-	waiting []*poolWaiter
+	mu       sync.Mutex
+	size     int64 // bytes of all buffers that exist, free ones included
+	byTenant map[string]int64
+	byBucket map[state.Destination]int64
+	free     map[int64][][]byte
+	waiting  []*poolWaiter
 }
 
 type poolWaiter struct {
-	owner string
+	owner door
 	class int64
 	ready chan []byte // one buffer, once
 }
 
-func newPool(limit int64, owners int) *pool {
-	share := limit
-	if owners > 1 {
-		share /= 2
+func newPool(limit int64, tenants, buckets int) *pool {
+	share := func(n int) int64 {
+		if n > 1 {
+			return limit / 2
+		}
+		return limit
 	}
-	return &pool{limit: limit, share: share, held: map[string]int64{}, free: map[int64][][]byte{}}
+	return &pool{
+		limit: limit, tenantShare: share(tenants), bucketShare: share(buckets),
+		byTenant: map[string]int64{}, byBucket: map[state.Destination]int64{}, free: map[int64][][]byte{},
+	}
 }
+
+// most is the largest buffer that may ever be granted, in bytes.
+func (p *pool) most() int64 { return min(p.tenantShare, p.bucketShare) }
 
 // poolClass rounds a wanted size up, so that buffers of small files can be
 // used again: powers of two up to unit (the part size), then multiples of it.
@@ -52,8 +64,8 @@ func poolClass(n, unit int64) int64 {
 }
 
 // take returns a buffer of class bytes, waiting for one; class must not
-// exceed the limit. It must be given back with put.
-func (p *pool) take(ctx context.Context, owner string, class int64) ([]byte, error) {
+// exceed most. It must be given back with put.
+func (p *pool) take(ctx context.Context, owner door, class int64) ([]byte, error) {
 	w := &poolWaiter{owner: owner, class: class, ready: make(chan []byte, 1)}
 	p.mu.Lock()
 	p.waiting = append(p.waiting, w)
@@ -78,18 +90,17 @@ func (p *pool) take(ctx context.Context, owner string, class int64) ([]byte, err
 }
 
 // put gives a buffer back.
-func (p *pool) put(owner string, b []byte) {
+func (p *pool) put(owner door, b []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.giveBack(owner, b)
 }
 
-func (p *pool) giveBack(owner string, b []byte) {
+func (p *pool) giveBack(owner door, b []byte) {
 	class := int64(cap(b))
 	p.free[class] = append(p.free[class], b[:class])
-	if p.held[owner] -= class; p.held[owner] == 0 {
-		delete(p.held, owner)
-	}
+	p.byTenant[owner.tenant] -= class
+	p.byBucket[owner.dest] -= class
 	p.grant()
 }
 
@@ -106,14 +117,17 @@ func (p *pool) grant() {
 			return
 		}
 		p.waiting = append(p.waiting[:i], p.waiting[i+1:]...)
-		p.held[w.owner] += w.class
+		p.byTenant[w.owner.tenant] += w.class
+		p.byBucket[w.owner.dest] += w.class
 		w.ready <- b
 	}
 }
 
 // next returns the first waiter that may be served now, -1 if there is none.
 func (p *pool) next() int {
-	return slices.IndexFunc(p.waiting, func(w *poolWaiter) bool { return p.held[w.owner]+w.class <= p.share })
+	return slices.IndexFunc(p.waiting, func(w *poolWaiter) bool {
+		return p.byTenant[w.owner.tenant]+w.class <= p.tenantShare && p.byBucket[w.owner.dest]+w.class <= p.bucketShare
+	})
 }
 
 // buffer returns a free buffer of the class or makes one, dropping free ones
@@ -143,7 +157,7 @@ func (p *pool) inUse() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var n int64
-	for _, h := range p.held {
+	for _, h := range p.byTenant {
 		n += h
 	}
 	return n

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"archiver/internal/state"
 )
 
 func TestPoolClass(t *testing.T) {
@@ -38,11 +40,21 @@ func (p *pool) sound() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var held, free int64
-	for owner, h := range p.held {
-		if h <= 0 || h > p.share {
-			return fmt.Errorf("%s holds %d of its share of %d", owner, h, p.share)
+	for owner, h := range p.byTenant {
+		if h < 0 || h > p.tenantShare {
+			return fmt.Errorf("tenant %s holds %d of its share of %d", owner, h, p.tenantShare)
 		}
 		held += h
+	}
+	var sent int64
+	for at, h := range p.byBucket {
+		if h < 0 || h > p.bucketShare {
+			return fmt.Errorf("bucket %s holds %d of its share of %d", at.Bucket, h, p.bucketShare)
+		}
+		sent += h
+	}
+	if held != sent {
+		return fmt.Errorf("tenants hold %d, buckets %d", held, sent)
 	}
 	for class, l := range p.free {
 		free += class * int64(len(l))
@@ -62,20 +74,21 @@ func TestPoolHolds(t *testing.T) {
 		const unit = 1 << 20
 		limit := rapid.Int64Range(4, 16).Draw(t, "units") * unit
 		owners := rapid.IntRange(1, 4).Draw(t, "owners")
-		p := newPool(limit, owners)
+		buckets := rapid.IntRange(1, 3).Draw(t, "buckets")
+		p := newPool(limit, owners, buckets)
 		type step struct {
 			n      int64
 			giveUp bool
 		}
 		steps := rapid.SliceOfN(rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
-			return step{rapid.Int64Range(1, p.share).Draw(t, "n"), rapid.IntRange(0, 4).Draw(t, "give up") == 0}
+			return step{rapid.Int64Range(1, p.most()).Draw(t, "n"), rapid.IntRange(0, 4).Draw(t, "give up") == 0}
 		}), 0, 12), 1, 8).Draw(t, "steps")
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		errs := make(chan error, 1000)
 		var workers sync.WaitGroup
 		for i, mine := range steps {
-			owner := fmt.Sprint(i % owners)
+			owner := door{fmt.Sprint(i % owners), state.Destination{Bucket: fmt.Sprint(i % buckets)}}
 			workers.Go(func() {
 				var sending sync.WaitGroup
 				defer sending.Wait()
@@ -85,7 +98,7 @@ func TestPoolHolds(t *testing.T) {
 						go stop()
 					}
 					// Multiples of the unit, and smaller classes.
-					class := min(poolClass(s.n, unit), p.share/unit*unit)
+					class := min(poolClass(s.n, unit), p.most()/unit*unit)
 					b, err := p.take(at, owner, class)
 					if err != nil {
 						stop()
@@ -123,7 +136,7 @@ func TestPoolHolds(t *testing.T) {
 }
 
 // asked takes a buffer in the background.
-func asked(ctx context.Context, p *pool, owner string, class int64) <-chan error {
+func asked(ctx context.Context, p *pool, owner door, class int64) <-chan error {
 	out := make(chan error, 1)
 	go func() {
 		_, err := p.take(ctx, owner, class)
@@ -147,31 +160,31 @@ func served(c <-chan error) bool {
 // another one needs it, in the order of asking otherwise.
 func TestPoolFair(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPool(8, 2)
+		p := newPool(8, 2, 1)
 		for range 2 {
-			if !served(asked(t.Context(), p, "a", 2)) {
+			if !served(asked(t.Context(), p, door{tenant: "a"}, 2)) {
 				t.Fatal("a's own half is not granted")
 			}
 		}
-		third := asked(t.Context(), p, "a", 2)
+		third := asked(t.Context(), p, door{tenant: "a"}, 2)
 		if served(third) {
 			t.Fatal("a got more than half")
 		}
-		if !served(asked(t.Context(), p, "b", 4)) {
+		if !served(asked(t.Context(), p, door{tenant: "b"}, 4)) {
 			t.Fatal("b waits though half is free")
 		}
-		more := asked(t.Context(), p, "b", 2)
-		p.put("a", make([]byte, 2))
+		more := asked(t.Context(), p, door{tenant: "b"}, 2)
+		p.put(door{tenant: "a"}, make([]byte, 2))
 		if served(more) || !served(third) {
 			t.Fatal("a's part did not go to a")
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		late := asked(ctx, p, "a", 4)
+		late := asked(ctx, p, door{tenant: "a"}, 4)
 		cancel()
 		if err := <-late; !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
-		p.put("b", make([]byte, 4))
+		p.put(door{tenant: "b"}, make([]byte, 4))
 		if !served(more) {
 			t.Fatal("b is not served")
 		}
@@ -184,18 +197,40 @@ func TestPoolFair(t *testing.T) {
 // TestPoolAlone lets the only owner use everything.
 func TestPoolAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPool(8, 1)
+		p := newPool(8, 1, 1)
 		for range 4 {
-			if !served(asked(t.Context(), p, "a", 2)) {
+			if !served(asked(t.Context(), p, door{tenant: "a"}, 2)) {
 				t.Fatal("part of the pool is not used")
 			}
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		if served(asked(ctx, p, "a", 2)) {
+		if served(asked(ctx, p, door{tenant: "a"}, 2)) {
 			t.Fatal("more than the limit")
 		}
 		cancel()
 		synctest.Wait()
+	})
+}
+
+// TestPoolFairToBuckets keeps two tenants of one hanging bucket from holding
+// all that a third one with a bucket of its own needs.
+func TestPoolFairToBuckets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(8, 3, 2)
+		hangs, works := state.Destination{Bucket: "hangs"}, state.Destination{Bucket: "works"}
+		if !served(asked(t.Context(), p, door{"a", hangs}, 2)) || !served(asked(t.Context(), p, door{"c", hangs}, 2)) {
+			t.Fatal("the bucket's own half is not granted")
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		third := asked(ctx, p, door{"c", hangs}, 2)
+		if served(third) {
+			t.Fatal("one bucket got more than half")
+		}
+		if !served(asked(t.Context(), p, door{"d", works}, 4)) {
+			t.Fatal("the other bucket waits though half is free")
+		}
+		cancel()
+		<-third
 	})
 }

@@ -174,7 +174,14 @@ func (p *proofs) of(ctx context.Context, at state.Destination, d Prober) (state.
 	return c, nil
 }
 
-func (p *proofs) fresh(c state.Capabilities) bool { return p.clock().Sub(c.ProbedAt) < probeEvery }
+func (p *proofs) fresh(c state.Capabilities) bool { return within(p.clock(), c.ProbedAt, probeEvery) }
+
+// within reports whether t is at most d ago. A time in the future, of a clock
+// that was wrong, is not.
+func within(now, t time.Time, d time.Duration) bool {
+	age := now.Sub(t)
+	return age >= -maxSkew && age <= d
+}
 
 // find takes what an earlier run found, or probes.
 func (p *proofs) find(ctx context.Context, at state.Destination, d Prober) (state.Capabilities, error) {
@@ -187,8 +194,15 @@ func (p *proofs) find(ctx context.Context, at state.Destination, d Prober) (stat
 	if b != nil && json.Unmarshal(b, &c) == nil && p.fresh(c) {
 		return c, nil
 	}
+	before := c
 	if c, err = p.probe(ctx, at, d); err != nil {
-		return c, err
+		if before.ProbedAt.IsZero() || fault.KindOf(err) == fault.Unauthorized {
+			return c, err
+		}
+		// What it proved yesterday is still the best that is known.
+		p.log.Warn("the daily probe failed, tried again in an hour", zap.String("bucket", at.Bucket), zap.Error(err))
+		before.ProbedAt = p.clock().Add(time.Hour - probeEvery)
+		return before, nil
 	}
 	if b, err = json.Marshal(c); err != nil {
 		return c, err
@@ -205,14 +219,14 @@ func (p *proofs) find(ctx context.Context, at state.Destination, d Prober) (stat
 func (p *proofs) probe(ctx context.Context, at state.Destination, d Prober) (state.Capabilities, error) {
 	c, err := d.Probe(ctx)
 	if err != nil && c.ProbedAt.IsZero() {
-		return c, fromBucket(fmt.Errorf("find out what bucket %s proves: %w", at.Bucket, err))
+		return c, &probeError{fmt.Errorf("find out what bucket %s proves: %w", at.Bucket, err)}
 	}
 	if err != nil {
 		p.log.Warn("the probe left an object behind", zap.String("bucket", at.Bucket), zap.Error(err))
 	}
 	c, left, err := d.ProbeConditions(ctx)
 	if err != nil {
-		return c, fromBucket(fmt.Errorf("find out which conditions bucket %s honours: %w", at.Bucket, err))
+		return c, &probeError{fmt.Errorf("find out which conditions bucket %s honours: %w", at.Bucket, err)}
 	}
 	if left != "" {
 		p.log.Warn("the probe left an object behind; remove it, or give the role s3:DeleteObject there", zap.String("object", left))

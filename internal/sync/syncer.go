@@ -56,8 +56,11 @@ type Options struct {
 	Memory      int64 // bytes of all part buffers; at least four times PartSize
 	MaxAttempts int
 	MaxFileSize int64
-	Settle      time.Duration // how long a doubtful fileSize is given to become right
-	Bandwidth   func(time.Time) int64
+	// Suspended reports whether the vendor refuses the tenant's key: then it is
+	// not called but by the poller's probes.
+	Suspended func(tenant string) bool
+	Settle    time.Duration // how long a doubtful fileSize is given to become right
+	Bandwidth func(time.Time) int64
 
 	Backoff time.Duration // wait after the first failed attempt, doubling; 0: 2 s
 	Tick    time.Duration // how often due work is looked for without a hint; 0: 1 s
@@ -80,9 +83,7 @@ type Syncer struct {
 	limiter *rate.Limiter
 	wake    chan struct{}            // there may be files
 	sealing map[string]chan struct{} // by tenant: there may be manifests
-
-	confirms  sync.Mutex
-	confirmAt map[state.Key]time.Time // when an unanswered confirmation is asked for again
+	put     *deferrals
 }
 
 // New checks the options and returns a Syncer that does nothing yet.
@@ -97,9 +98,9 @@ func New(o Options) (*Syncer, error) {
 		return nil, errors.New("transfer.part_size is more than a quarter of transfer.memory; make the part smaller or allow more memory")
 	}
 	s := &Syncer{
-		o: o, tenants: map[string]*Tenant{}, pool: newPool(o.Memory, len(o.Tenants)),
+		o: o, tenants: map[string]*Tenant{}, pool: newPool(o.Memory, len(o.Tenants), len(o.Destinations)),
 		gate: newGate(o.Clock, 15*o.Backoff), wake: make(chan struct{}, 1),
-		limiter: rate.NewLimiter(rate.Inf, int(o.PartSize)), confirmAt: map[state.Key]time.Time{},
+		limiter: rate.NewLimiter(rate.Inf, int(o.PartSize)), put: newDeferrals(o.Clock),
 		flight: inFlight{of: map[string]int{}}, sealing: map[string]chan struct{}{},
 	}
 	s.proofs = newProofs(o)
@@ -123,8 +124,9 @@ func hint(c chan<- struct{}) {
 // BufferBytes returns the bytes of part buffers in use.
 func (s *Syncer) BufferBytes() int64 { return s.pool.inUse() }
 
-// Paused returns the destinations whose transfers are paused, and why.
-func (s *Syncer) Paused() map[state.Destination]string { return s.gate.paused() }
+// Paused returns the tenants whose bucket refuses them, so that their transfers
+// are paused, and why.
+func (s *Syncer) Paused() map[string]string { return s.gate.paused() }
 
 // Run works until take ends, then lets what is in flight come to a recorded
 // step and returns; work cuts it. It owns every goroutine that it starts.
@@ -166,7 +168,7 @@ func (s *Syncer) dispatch(take, work context.Context) {
 		for range names {
 			name := names[turn%len(names)]
 			turn++
-			if s.gate.shut(s.tenants[name].Dest) || !s.flight.begin(name, s.o.Concurrency) {
+			if s.gate.shut(name, s.tenants[name].Dest) || !s.flight.begin(name, s.o.Concurrency) {
 				continue
 			}
 			refs, err := s.o.Store.Claim(take, state.WorkTransfer, name, s.o.Clock(), 1)
@@ -252,6 +254,9 @@ func (s *Syncer) seal(take, work context.Context, t *Tenant) {
 // remove settles warrants whose outcome is not known, then makes new
 // deletions, one after the other.
 func (s *Syncer) remove(take, work context.Context, t *Tenant) {
+	if s.o.Suspended(t.Name) {
+		return // the vendor refuses the tenant's key; the poller finds out when it no longer does
+	}
 	s.eachDue(take, state.WorkConfirm, t.Name, s.o.Clock(), 1, func(k state.Key) bool { return s.confirm(work, t, k) })
 	if p := t.Delete(); p.Enabled {
 		s.eachDue(take, state.WorkDelete, t.Name, s.o.Clock().Add(-p.After), 1, func(k state.Key) bool { return s.deleteSource(work, t, k) })
@@ -280,6 +285,9 @@ func (s *Syncer) eachDue(take context.Context, w state.Work, tenant string, now 
 		for _, r := range refs {
 			if take.Err() != nil || enough.Load() {
 				break
+			}
+			if !s.put.due(w, r.Key) {
+				continue
 			}
 			g.Go(func() error {
 				if !f(r.Key) {

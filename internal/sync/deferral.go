@@ -1,0 +1,45 @@
+package sync
+
+import (
+	"sync"
+	"time"
+
+	"archiver/internal/state"
+)
+
+// deferrals put off, in memory, work whose postponement cannot stand in the
+// state: because the state could not be written (a full disk), or because
+// what is due is due until it is answered. Losing them costs a repetition.
+type deferrals struct {
+	clock func() time.Time
+
+	mu    sync.Mutex
+	until map[deferred]time.Time
+}
+
+type deferred struct {
+	work state.Work
+	key  state.Key
+}
+
+func newDeferrals(clock func() time.Time) *deferrals {
+	return &deferrals{clock: clock, until: map[deferred]time.Time{}}
+}
+
+func (d *deferrals) put(w state.Work, k state.Key, wait time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.until[deferred{w, k}] = d.clock().Add(wait)
+}
+
+// due reports whether the work may be tried now.
+func (d *deferrals) due(w state.Work, k state.Key) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	at, ok := d.until[deferred{w, k}]
+	if ok && d.clock().Before(at) {
+		return false
+	}
+	delete(d.until, deferred{w, k})
+	return true
+}

@@ -1,0 +1,183 @@
+package sync
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"archiver/internal/fault"
+	"archiver/internal/objectkey"
+	"archiver/internal/state"
+)
+
+// putWhole stores a file that fits into one buffer with one PutObject.
+func (x *transfer) putWhole(ctx context.Context, body []byte) error {
+	_, _ = x.digest.Write(body)
+	marks, err := x.judge(ctx)
+	if err != nil {
+		return err
+	}
+	info, err := x.adoptOr(ctx, func() (state.ObjectInfo, error) {
+		return x.dest.Put(ctx, x.spec(), body, x.digest.sums())
+	})
+	if err != nil {
+		return err
+	}
+	return x.stored(ctx, info, marks, 0)
+}
+
+// readThrough reads the rest of a file whose object is there already, without
+// sending a byte, and adopts the object if it is the same.
+func (x *transfer) readThrough(ctx context.Context, buf []byte, n int64, there state.ObjectInfo) error {
+	defer x.pool.put(x.door(), buf)
+	end := false
+	for {
+		_, _ = x.digest.Write(buf[:n])
+		if end {
+			break
+		}
+		if err := x.reading.Err(); err != nil {
+			return err
+		}
+		m, e, err := x.fill(ctx, buf)
+		if err != nil {
+			return err
+		}
+		n, end = int64(m), e
+	}
+	marks, err := x.judge(ctx)
+	if err != nil {
+		return err
+	}
+	info, err := x.adopt(ctx, there)
+	if err != nil {
+		return err
+	}
+	return x.stored(ctx, info, marks, 0)
+}
+
+// unguarded reports that the bucket would overwrite what it is asked not to.
+func (x *transfer) unguarded() bool { return !x.caps.ConditionalPut || !x.caps.ConditionalComplete }
+
+// adoptOr runs write; where an object lies there already that claims to be
+// this file (the state was lost), it is proven and adopted instead.
+func (x *transfer) adoptOr(ctx context.Context, write func() (state.ObjectInfo, error)) (state.ObjectInfo, error) {
+	if x.unguarded() {
+		// The bucket would overwrite: look first.
+		info, err := x.dest.Head(ctx, x.f.Key, "")
+		if err == nil {
+			return x.adopt(ctx, info)
+		}
+		if fault.KindOf(err) != fault.NotFound {
+			return info, fromBucket(err)
+		}
+	}
+	info, err := write()
+	if fault.KindOf(err) == fault.Exists {
+		if info, err = x.dest.Head(ctx, x.f.Key, ""); err == nil {
+			return x.adopt(ctx, info)
+		}
+	}
+	if err != nil {
+		return info, fromBucket(err)
+	}
+	return info, nil
+}
+
+// adopt compares an object of the bucket with the bytes that were just read
+// from the source. nil: it is this file, whole and proven.
+func (x *transfer) adopt(ctx context.Context, info state.ObjectInfo) (state.ObjectInfo, error) {
+	if !x.claims(info) || info.Size != x.digest.n {
+		return info, errOccupied
+	}
+	_, err := prove(ctx, x.dest, x.caps, expectation{
+		key: x.f.Key, versionID: info.VersionID, size: x.digest.n, sums: x.digest.sums(),
+	}, x.t.Readback)
+	if fault.KindOf(err) == fault.Corrupt {
+		return info, errOccupied
+	}
+	if err != nil {
+		return info, fromProof(err)
+	}
+	x.log.Info("adopted an object that was there already", zap.String("key", x.f.Key))
+	return info, nil
+}
+
+// errOccupied says that an object that is not ours lies at the reserved key.
+var errOccupied = errors.New("another object lies at the reserved key")
+
+// claims reports whether an object's metadata say that it is this file.
+func (x *transfer) claims(info state.ObjectInfo) bool {
+	m := info.Metadata
+	return m["archiver-tenant"] == metaValue(x.ref.Tenant) && m["archiver-record-id"] == metaValue(x.ref.RecordID) &&
+		m["archiver-file-id"] == metaValue(x.f.ID)
+}
+
+func (x *transfer) stored(ctx context.Context, info state.ObjectInfo, marks state.Marks, parts int) error {
+	x.seen = &info
+	sums, at := x.digest.sums(), object(info)
+	// What a person accepted were those bytes, not whatever bears the mark.
+	marks.Accepted = x.f.Marks.Accepted && marks.String() == x.f.Marks.String() && sums.SHA256 == x.f.Sums.SHA256
+	changes := []state.Change{state.MarkStored{
+		FileID: x.f.ID, Version: x.version, Size: x.digest.n, Sums: sums, Marks: marks, Parts: parts, Object: at,
+	}}
+	want := expectation{key: x.f.Key, size: x.digest.n, sums: sums, parts: parts}
+	if level, err := want.level(info, x.caps); err == nil && level != "" && !x.t.Readback {
+		// What the write answered is the proof: one transaction for both.
+		changes = append(changes, state.Verify{FileID: x.f.ID, Level: level, Object: at})
+	}
+	err := x.update(ctx, changes...)
+	if err == nil && marks.Any() {
+		x.log.Warn("archived with a mark", zap.String("marks", marks.String()))
+	}
+	return err
+}
+
+// spec is what the object is to be, CONTRACT section 6.
+func (x *transfer) spec() state.ObjectSpec {
+	stamp := func(t time.Time) string {
+		if t.IsZero() {
+			return ""
+		}
+		return t.UTC().Format(time.RFC3339)
+	}
+	meta := map[string]string{}
+	for k, v := range map[string]string{
+		"archiver-tenant":         x.ref.Tenant,
+		"archiver-record-id":      x.ref.RecordID,
+		"archiver-file-id":        x.f.ID,
+		"archiver-conference-key": x.rec.ConferenceKey,
+		"archiver-start-time":     stamp(x.f.StartTime),
+		"archiver-stop-time":      stamp(x.f.StopTime),
+	} {
+		if v != "" {
+			meta[k] = metaValue(v)
+		}
+	}
+	return state.ObjectSpec{
+		Key: x.f.Key, ContentType: objectkey.ContentType(x.f.Filename), Metadata: meta, Size: x.digest.n,
+	}
+}
+
+// metaValue percent-encodes what a metadata value cannot carry: everything but
+// printable ASCII, and the percent sign itself. Blanks at the ends are encoded
+// too, since HTTP drops them.
+func metaValue(s string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		edge := c == ' ' && (i == 0 || i == len(s)-1)
+		if c < ' ' || c > '~' || c == '%' || edge {
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+			continue
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
