@@ -15,7 +15,7 @@ import (
 
 	"archiver/internal/sandbox/content"
 	"archiver/internal/sandbox/s3stub"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 )
 
 const (
@@ -32,7 +32,7 @@ type job struct {
 
 // measure runs the pairs and prints the row.
 func (j job) measure(ctx context.Context, dir, archiver, rclone string, pairs int) error {
-	v := vendor.New(vendor.Options{Tenants: map[string]string{"bench": auth}, NoCRC64: true})
+	v := vendorsim.New(vendorsim.Options{Tenants: map[string]string{"bench": auth}, NoCRC64: true})
 	if err := v.Start(""); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-func (j job) fill(v *vendor.Server) ([]string, error) {
+func (j job) fill(v *vendorsim.Server) ([]string, error) {
 	var ids []string
 	at := time.Date(2019, 5, 31, 1, 43, 9, 0, time.UTC)
 	for i := range j.files {
@@ -91,7 +91,7 @@ func (j job) fill(v *vendor.Server) ([]string, error) {
 			return nil, err
 		}
 		id := fmt.Sprintf("rec%05d", i)
-		err = v.AddRecording(vendor.Recording{ID: id, Tenant: "bench", ConferenceKey: "1866", EntID: 52, Files: []vendor.File{{
+		err = v.AddRecording(vendorsim.Recording{ID: id, Tenant: "bench", ConferenceKey: "1866", EntID: 52, Files: []vendorsim.File{{
 			Start: at, Stop: at.Add(time.Minute), Content: c, Name: id + ".mp4",
 		}}})
 		if err != nil {
@@ -103,7 +103,7 @@ func (j job) fill(v *vendor.Server) ([]string, error) {
 }
 
 // ours runs `archiver backfill` with a fresh state and a fresh bucket.
-func (j job) ours(ctx context.Context, dir, binary string, v *vendor.Server, ids []string) (usage, error) {
+func (j job) ours(ctx context.Context, dir, binary string, v *vendorsim.Server, ids []string) (usage, error) {
 	s3, err := s3stub.Start(ctx, "", s3stub.Options{Buckets: []string{bucket}})
 	if err != nil {
 		return usage{}, err
@@ -131,7 +131,7 @@ log: {level: warn}
 }
 
 // rclone runs `rclone copyurl` for the same files.
-func (j job) rclone(ctx context.Context, dir, binary string, v *vendor.Server, ids []string) (usage, error) {
+func (j job) rclone(ctx context.Context, dir, binary string, v *vendorsim.Server, ids []string) (usage, error) {
 	s3, err := s3stub.Start(ctx, "", s3stub.Options{Buckets: []string{bucket}})
 	if err != nil {
 		return usage{}, err

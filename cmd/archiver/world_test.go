@@ -25,7 +25,7 @@ import (
 	"archiver/internal/sandbox/content"
 	"archiver/internal/sandbox/faultproxy"
 	"archiver/internal/sandbox/s3server"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state/bolt"
 )
 
@@ -34,7 +34,7 @@ type worldKey struct{}
 // world is what a script has around it: a vendor, a bucket, and the processes
 // that it began.
 type world struct {
-	vendor    *vendor.Server
+	vendor    *vendorsim.Server
 	proxy     *faultproxy.Proxy // before the bucket
 	bucket    string
 	recorded  int
@@ -64,7 +64,7 @@ func cmdWorld(ts *testscript.TestScript, _ bool, tenants []string) {
 	for _, t := range tenants {
 		keys[t] = "the-key-of-" + t
 	}
-	w.vendor = vendor.New(vendor.Options{Tenants: keys})
+	w.vendor = vendorsim.New(vendorsim.Options{Tenants: keys})
 	ts.Check(w.vendor.Start(""))
 	ts.Defer(func() { _ = w.vendor.Close() })
 	w.bucket = fmt.Sprintf("bucket-%d", bucketSerial.Add(1))
@@ -113,10 +113,10 @@ func optional(ts *testscript.TestScript, name string) string {
 //	recording TENANT ID [SIZE|unfinished]…
 func cmdRecording(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
-	r := vendor.Recording{ID: args[1], Tenant: args[0], ConferenceKey: "1866", EntID: 52}
+	r := vendorsim.Recording{ID: args[1], Tenant: args[0], ConferenceKey: "1866", EntID: 52}
 	for i, a := range args[2:] {
 		start := time.Date(2019, 5, 31, 1, 43, 9, 0, time.UTC).Add(time.Duration(24*w.recorded+i) * time.Hour)
-		f := vendor.File{Start: start, Stop: start.Add(14 * time.Second)}
+		f := vendorsim.File{Start: start, Stop: start.Add(14 * time.Second)}
 		size := int64(4096)
 		if a == "unfinished" {
 			f.ReadyAt = time.Now().Add(time.Hour)
@@ -146,17 +146,17 @@ func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
 	switch args[0] {
 	case "refuse":
-		w.vendor.Inject(vendor.Fault{Call: "getRecords", Subject: args[1], Do: vendor.Envelope{Code: args[2]}})
+		w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Subject: args[1], Do: vendorsim.Envelope{Code: args[2]}})
 	case "hang":
-		if args[1] == vendor.Download {
-			w.vendor.Inject(vendor.Fault{Call: vendor.Download, Do: vendor.Hang{}})
+		if args[1] == vendorsim.Download {
+			w.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, Do: vendorsim.Hang{}})
 		} else {
 			w.proxy.Inject(faultproxy.Rule{Method: "PUT", Path: upload(), Do: faultproxy.Hang{}})
 		}
 	case "none":
 		w.vendor.ClearFaults()
 		w.proxy.ClearRules()
-		w.before = map[string]int{vendor.Download: w.count(vendor.Download), "upload": w.count("upload")}
+		w.before = map[string]int{vendorsim.Download: w.count(vendorsim.Download), "upload": w.count("upload")}
 	default:
 		ts.Fatalf("fault %s?", args[0])
 	}

@@ -11,7 +11,7 @@ import (
 	"archiver/internal/sandbox/content"
 	"archiver/internal/sandbox/faultproxy"
 	"archiver/internal/sandbox/samples"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 )
 
 // The tenants. The sources of acme are deleted once they are archived, those
@@ -80,14 +80,14 @@ func cast() []story {
 func (w *world) stage(stories []story) error {
 	begun := time.Now().Add(-2 * time.Hour).Truncate(time.Second)
 	for i, s := range stories {
-		r := vendor.Recording{ID: s.id, Tenant: s.tenant, ConferenceKey: s.conference, EntID: 52, Also: s.also}
+		r := vendorsim.Recording{ID: s.id, Tenant: s.tenant, ConferenceKey: s.conference, EntID: 52, Also: s.also}
 		for j, name := range s.samples {
 			c, err := sample(name)
 			if err != nil {
 				return err
 			}
 			start := begun.Add(time.Duration(i)*time.Minute + time.Duration(j)*10*time.Minute)
-			r.Files = append(r.Files, vendor.File{Start: start, Stop: start.Add(9 * time.Minute), Content: c})
+			r.Files = append(r.Files, vendorsim.File{Start: start, Stop: start.Add(9 * time.Minute), Content: c})
 		}
 		if err := w.vendor.AddRecording(r); err != nil {
 			return err
@@ -125,16 +125,16 @@ func (w *world) firstSize(id string) int64 {
 }
 
 func breaksOff(w *world, s story) {
-	w.vendor.Inject(vendor.Fault{Call: vendor.Download, Subject: s.id, Times: 1, Do: vendor.Truncate{At: w.firstSize(s.id) * 6 / 10}})
+	w.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, Subject: s.id, Times: 1, Do: vendorsim.Truncate{At: w.firstSize(s.id) * 6 / 10}})
 }
 
 func linkExpires(w *world, s story) {
-	w.vendor.Inject(vendor.Fault{Call: vendor.Download, Subject: s.id, Times: 1, Do: vendor.Truncate{At: w.firstSize(s.id) / 2}})
-	w.vendor.Inject(vendor.Fault{Call: vendor.Download, Subject: s.id, After: 1, Times: 1, Do: vendor.Status{Code: http.StatusForbidden}})
+	w.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, Subject: s.id, Times: 1, Do: vendorsim.Truncate{At: w.firstSize(s.id) / 2}})
+	w.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, Subject: s.id, After: 1, Times: 1, Do: vendorsim.Status{Code: http.StatusForbidden}})
 }
 
 func isWebPage(w *world, s story) {
-	w.vendor.Inject(vendor.Fault{Call: "getRecords", Subject: s.id, Do: vendor.WithoutMembers("fileSize")})
+	w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Subject: s.id, Do: vendorsim.WithoutMembers("fileSize")})
 	w.webPage(s.id, 1)
 }
 
@@ -142,7 +142,7 @@ func isWebPage(w *world, s story) {
 // page for people.
 func (w *world) webPage(id string, times int) {
 	w.pages[id] = true
-	w.vendor.Inject(vendor.Fault{Call: vendor.Download, Subject: id, Times: times, Do: vendor.HTML{}})
+	w.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, Subject: id, Times: times, Do: vendorsim.HTML{}})
 }
 
 // badMoment makes the bucket refuse two parts, and lose its answer to the

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"archiver/internal/sandbox/pace"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 )
 
 // meetings lets people meet and record themselves: the first time after
@@ -42,7 +42,7 @@ func (w *world) meetings(ctx context.Context, o options) error {
 // meeting is one meeting from its beginning to its end. Its recordId is
 // written into record_ids_file as soon as it is known.
 func (w *world) meeting(ctx context.Context, p person, tenant, conference string, talks time.Duration) error {
-	w.vendor.AddConference(vendor.Conference{Key: conference, Tenant: tenant, EntID: 52})
+	w.vendor.AddConference(vendorsim.Conference{Key: conference, Tenant: tenant, EntID: 52})
 	w.vendor.StartConference(conference)
 	w.tell.say(time.Now(), tenant, "meeting %s has started", conference)
 	id, err := p.call(ctx, "openRecord", tenant, conference)

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"archiver/internal/sandbox/s3server"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
@@ -167,7 +167,7 @@ func (p *proof) recording(ctx context.Context, r state.Recording, known map[stri
 
 // file looks for the one object that says that it is the vendor's file, and
 // compares the bytes that were read back.
-func (p *proof) file(r state.Recording, f vendor.FileTruth, known map[string]bool) error {
+func (p *proof) file(r state.Recording, f vendorsim.FileTruth, known map[string]bool) error {
 	want, err := f.SHA256()
 	if err != nil {
 		return err
@@ -199,7 +199,7 @@ func (p *proof) file(r state.Recording, f vendor.FileTruth, known map[string]boo
 
 // manifest checks that the recording has one, and that it names each file with
 // the vendor's checksum.
-func (p *proof) manifest(ctx context.Context, r state.Recording, truth vendor.Truth, known map[string]bool) error {
+func (p *proof) manifest(ctx context.Context, r state.Recording, truth vendorsim.Truth, known map[string]bool) error {
 	key := fmt.Sprintf("manifests/%s/%s.json", r.Tenant, r.RecordID)
 	known[key] = true
 	if _, ok := p.manifests[key]; !ok {
@@ -243,7 +243,7 @@ func (p *proof) manifest(ctx context.Context, r state.Recording, truth vendor.Tr
 
 // deletion checks that the source is gone at the vendor exactly where it
 // should be, by one call, after its warrant was stored.
-func (p *proof) deletion(ctx context.Context, r state.Recording, truth vendor.Truth) error {
+func (p *proof) deletion(ctx context.Context, r state.Recording, truth vendorsim.Truth) error {
 	want := deletes(r.Tenant) && len(truth.Files) > 0
 	if truth.Deleted != want {
 		p.mismatch("%s: deleted at the vendor is %t, it should be %t", r.ID(), truth.Deleted, want)

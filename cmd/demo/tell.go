@@ -10,12 +10,12 @@ import (
 	"time"
 
 	"archiver/internal/sandbox/pace"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
 // called is the vendor's OnCall: it tells of what is worth a line.
-func (w *world) called(c vendor.Call) {
+func (w *world) called(c vendorsim.Call) {
 	switch c.Name {
 	case "getRecords":
 		w.listed(c)
@@ -23,13 +23,13 @@ func (w *world) called(c vendor.Call) {
 		if c.Effective {
 			w.tell.say(time.Now(), c.Tenant, "vendor deletes the files of %s", short(c.RecordID))
 		}
-	case vendor.Download:
+	case vendorsim.Download:
 		w.downloaded(c)
 	}
 }
 
 // listed tells once that a recording isn't ready yet, and once why.
-func (w *world) listed(c vendor.Call) {
+func (w *world) listed(c vendorsim.Call) {
 	t, ok := w.vendor.Recording(c.RecordID)
 	if !ok || w.planned(c.RecordID) {
 		return
@@ -61,7 +61,7 @@ func (w *world) planned(id string) bool {
 
 // downloaded tells of downloads that did not go well, and of those that go on
 // where one did not.
-func (w *world) downloaded(c vendor.Call) {
+func (w *world) downloaded(c vendorsim.Call) {
 	t, ok := w.vendor.Recording(c.RecordID)
 	if !ok {
 		return

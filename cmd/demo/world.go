@@ -21,7 +21,7 @@ import (
 	"archiver/internal/sandbox/faultproxy"
 	"archiver/internal/sandbox/s3server"
 	"archiver/internal/sandbox/samples"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 )
 
 // errUsage is wrapped by mistakes in how the demo was called.
@@ -43,7 +43,7 @@ type world struct {
 	temp     bool   // dir is removed at Close
 	stories  []story
 	tell     *narrator
-	vendor   *vendor.Server
+	vendor   *vendorsim.Server
 	store    *s3server.Server
 	proxy    *faultproxy.Proxy
 	archiver *daemon.Daemon
@@ -81,7 +81,7 @@ func (w *world) open(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	w.vendor = vendor.New(vendor.Options{
+	w.vendor = vendorsim.New(vendorsim.Options{
 		Tenants:    map[string]string{acme: authOf(acme), globex: authOf(globex)},
 		ReadyDelay: prepared, NewContent: recorded, OnCall: w.called,
 	})

@@ -38,6 +38,7 @@ type backfill struct {
 	wait     time.Duration
 	seen     uint64 // last event looked at
 	movedAt  time.Time
+	parts    map[state.FileRef]int // the most that each file was seen to have
 	followed map[state.Key]struct{}
 	open     map[state.Key]struct{} // not done yet
 }
@@ -50,7 +51,7 @@ type backfill struct {
 func (d *Daemon) Backfill(take, work context.Context, keys []state.Key, wait time.Duration) (Summary, error) {
 	b := &backfill{
 		d: d, started: d.o.Clock(), movedAt: d.o.Clock(), wait: wait,
-		followed: map[state.Key]struct{}{}, open: map[state.Key]struct{}{},
+		followed: map[state.Key]struct{}{}, open: map[state.Key]struct{}{}, parts: map[state.FileRef]int{},
 	}
 	if err := b.begin(take, keys); err != nil {
 		return Summary{}, err
@@ -178,7 +179,41 @@ func (b *backfill) catchUp(ctx context.Context, follow bool) error {
 // tried again and again does not: a bucket that refuses everything would keep
 // a one-shot alive for ever.
 func moves(t state.EventType) bool {
-	return t != state.EventAttemptFailed && t != state.EventDeletionFailed && t != state.EventRestarted
+	switch t {
+	case state.EventTransferring, state.EventAttemptFailed, state.EventRestarted, state.EventDeletionFailed:
+		return false
+	default:
+		return true
+	}
+}
+
+// flowing reports whether a file has more parts than it ever had when this was
+// asked before: a large one moves for long without an event.
+func (b *backfill) flowing(ctx context.Context) (bool, error) {
+	more := false
+	for k := range b.open {
+		r, err := b.d.store.Get(ctx, k)
+		if errors.Is(err, state.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return false, err
+		}
+		for _, f := range r.Files {
+			if f.Phase != state.Transferring || f.Upload == nil {
+				continue
+			}
+			ref := state.FileRef{Key: k, FileID: f.ID}
+			parts, err := b.d.store.Parts(ctx, ref)
+			if err != nil {
+				return false, err
+			}
+			if len(parts) > b.parts[ref] {
+				b.parts[ref], more = len(parts), true
+			}
+		}
+	}
+	return more, nil
 }
 
 // stillAfter is how long nothing may move before a backfill with
@@ -214,7 +249,11 @@ func (b *backfill) follow(ctx context.Context) (stuck bool, err error) {
 		case working == 0 && (waiting == 0 || now.Sub(b.started) >= b.wait):
 			return false, nil
 		case now.Sub(b.movedAt) >= max(b.wait, stillAfter):
-			return true, nil
+			more, err := b.flowing(ctx)
+			if err != nil || !more {
+				return err == nil, err
+			}
+			b.movedAt = now
 		}
 		select {
 		case <-ctx.Done():

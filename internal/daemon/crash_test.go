@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"archiver/internal/daemon"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
@@ -27,7 +27,7 @@ const kills = 50
 // have; at the end everything is archived, once, and nothing is left behind.
 func TestKilledAtAnyInstant(t *testing.T) {
 	w := newWorld(t, worldOptions{
-		vendor: vendor.Options{Tenants: map[string]string{"acme": authKey}, DownloadRate: 150 << 20},
+		vendor: vendorsim.Options{Tenants: map[string]string{"acme": authKey}, DownloadRate: 150 << 20},
 		tenant: "    delete_source: {enabled: true, after: 1s, max_per_hour: 10000}\n",
 	})
 	seed := rand.Uint64()
@@ -143,7 +143,7 @@ func (w *world) holds(ids []string) {
 	}
 }
 
-func (w *world) vendorHad(truth vendor.Truth, f state.File) bool {
+func (w *world) vendorHad(truth vendorsim.Truth, f state.File) bool {
 	for _, v := range truth.Files {
 		if v.Name == f.Filename && v.Start.Equal(f.StartTime) {
 			sum, err := v.SHA256()

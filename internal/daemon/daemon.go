@@ -262,14 +262,10 @@ func (d *Daemon) Run(take, work context.Context) error {
 	defer cut()
 	taking, stopping := context.WithCancel(take)
 	defer stopping()
-	stop := context.AfterFunc(taking, func() {
-		d.o.Logger.Info("stopping: no more work is taken", zap.Duration("grace", d.cfg.ShutdownGrace))
-		time.AfterFunc(d.cfg.ShutdownGrace, cut)
-	})
-	defer stop()
 	var (
-		wg   sync.WaitGroup
-		perr error
+		wg    sync.WaitGroup
+		perr  error
+		ended = make(chan struct{})
 	)
 	wg.Go(func() {
 		select {
@@ -277,23 +273,31 @@ func (d *Daemon) Run(take, work context.Context) error {
 			stopping()
 		case <-taking.Done():
 		}
+		d.o.Logger.Info("stopping: no more work is taken", zap.Duration("grace", d.cfg.ShutdownGrace))
+		grace := time.NewTimer(d.cfg.ShutdownGrace)
+		defer grace.Stop()
+		select {
+		case <-grace.C:
+			cut()
+		case <-ended:
+		}
 	})
 	wg.Go(func() {
 		defer stopping() // one without the other would be half a daemon
 		perr = d.poller.Run(taking)
 	})
 	serr := d.syncer.Run(taking, work)
-	stop() // or it would announce a stop that is over
 	stopping()
+	close(ended)
 	wg.Wait()
-	return errors.Join(perr, serr, d.stateFailed())
+	return errors.Join(perr, serr, d.stateFailed(context.WithoutCancel(take)))
 }
 
 // stateFailed returns why the state refuses everything, if it does.
-func (d *Daemon) stateFailed() error {
+func (d *Daemon) stateFailed(ctx context.Context) error {
 	select {
 	case <-d.store.Failed():
-		_, why := d.store.Size() // as every other call would
+		_, why := d.store.Totals(ctx) // as every other call would
 		return fmt.Errorf("stopped, because state %s cannot be used any further; restart the archiver, which goes on from what the disk has: %w", d.cfg.State.Path, why)
 	default:
 		return nil

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"archiver/internal/sandbox/faultproxy"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
@@ -22,17 +22,17 @@ type clause struct {
 	stays bool                                     // mending does not lead to a deletion
 }
 
-func inject(f func(id string) vendor.Fault) func(*trial, string) func() {
+func inject(f func(id string) vendorsim.Fault) func(*trial, string) func() {
 	return func(tr *trial, id string) func() { return tr.vendor.Inject(f(id)) }
 }
 
-func answer(do vendor.Action) func(*trial, string) func() {
-	return inject(func(id string) vendor.Fault { return listed(id, do) })
+func answer(do vendorsim.Action) func(*trial, string) func() {
+	return inject(func(id string) vendorsim.Fault { return listed(id, do) })
 }
 
-func sourceAnswers(do vendor.Action) func(*trial, string) func() {
-	return inject(func(id string) vendor.Fault {
-		return vendor.Fault{Call: vendor.Download, Subject: id, Do: do}
+func sourceAnswers(do vendorsim.Action) func(*trial, string) func() {
+	return inject(func(id string) vendorsim.Fault {
+		return vendorsim.Fault{Call: vendorsim.Download, Subject: id, Do: do}
 	})
 }
 
@@ -64,20 +64,20 @@ func clauses() []clause {
 			return func() { tr.update(id+suffix, state.Hold{}) }
 		}
 	}
-	add := func(item func(first vendor.Item) vendor.Item) vendor.EditItems {
-		return func(items []vendor.Item) []vendor.Item { return append(items, item(slices.Clone(items[0]))) }
+	add := func(item func(first vendorsim.Item) vendorsim.Item) vendorsim.EditItems {
+		return func(items []vendorsim.Item) []vendorsim.Item { return append(items, item(slices.Clone(items[0]))) }
 	}
-	last := func(edit func(it *vendor.Item)) vendor.EditItems {
-		return func(items []vendor.Item) []vendor.Item {
+	last := func(edit func(it *vendorsim.Item)) vendorsim.EditItems {
+		return func(items []vendorsim.Item) []vendorsim.Item {
 			if len(items) > 0 { // none are left once it is deleted
 				edit(&items[len(items)-1])
 			}
 			return items
 		}
 	}
-	about := func(edit vendor.EditItems) func(*trial, string) func() { // the other one, which must not be deleted by itself before
+	about := func(edit vendorsim.EditItems) func(*trial, string) func() { // the other one, which must not be deleted by itself before
 		return func(tr *trial, id string) func() {
-			mend, own := tr.vendor.Inject(listed(id, edit)), tr.vendor.Inject(listed(id+"-s", vendor.Envelope{Code: "403"}))
+			mend, own := tr.vendor.Inject(listed(id, edit)), tr.vendor.Inject(listed(id+"-s", vendorsim.Envelope{Code: "403"}))
 			return func() { mend(); own() }
 		}
 	}
@@ -87,30 +87,30 @@ func clauses() []clause {
 		{name: "other-held", build: pair, spoil: hold("-s"), why: "other-held-s is on hold"},
 
 		// The fresh listing.
-		{name: "list-404", spoil: answer(vendor.Status{Code: 404}), why: "list the source before deleting it"},
-		{name: "list-403", spoil: answer(vendor.Envelope{Code: "403"}), why: "list the source before deleting it"},
-		{name: "list-400", spoil: answer(vendor.Envelope{Code: "400"}), why: "list the source before deleting it"},
-		{name: "list-200008", spoil: answer(vendor.Envelope{Code: "200008"}), why: "list the source before deleting it"},
-		{name: "list-others", build: pair, spoil: answer(vendor.EditItems(func(items []vendor.Item) []vendor.Item {
-			return slices.DeleteFunc(items, func(it vendor.Item) bool { return it[0].Value == "list-others" })
+		{name: "list-404", spoil: answer(vendorsim.Status{Code: 404}), why: "list the source before deleting it"},
+		{name: "list-403", spoil: answer(vendorsim.Envelope{Code: "403"}), why: "list the source before deleting it"},
+		{name: "list-400", spoil: answer(vendorsim.Envelope{Code: "400"}), why: "list the source before deleting it"},
+		{name: "list-200008", spoil: answer(vendorsim.Envelope{Code: "200008"}), why: "list the source before deleting it"},
+		{name: "list-others", build: pair, spoil: answer(vendorsim.EditItems(func(items []vendorsim.Item) []vendorsim.Item {
+			return slices.DeleteFunc(items, func(it vendorsim.Item) bool { return it[0].Value == "list-others" })
 		})), why: "lists no file of it", stays: true},
-		{name: "item-of-a-stranger", spoil: answer(add(func(it vendor.Item) vendor.Item {
+		{name: "item-of-a-stranger", spoil: answer(add(func(it vendorsim.Item) vendorsim.Item {
 			it.Set("recordId", "stranger")
 			return it
 		})), why: "names recording stranger, which is not archived"},
-		{name: "item-unfinished", build: two, spoil: answer(last(func(it *vendor.Item) { it.Drop("stopTime") })), why: "not finished"},
-		{name: "item-of-nothing", build: two, spoil: answer(last(func(it *vendor.Item) { it.Drop("downUrl") })), why: "not finished"},
-		{name: "item-unfinished-of-another", build: pair, spoil: about(last(func(it *vendor.Item) { it.Drop("downUrl") })), why: "item-unfinished-of-another-s that is not finished"},
-		{name: "size-missing", spoil: answer(vendor.WithoutMembers("fileSize")), why: "with -1 bytes now"},
-		{name: "size-changed", spoil: answer(vendor.WrongFileSize(4097)), why: "with 4097 bytes now", stays: true},
-		{name: "size-changed-of-another", build: pair, spoil: about(last(func(it *vendor.Item) { it.Set("fileSize", 3001) })), why: "size-changed-of-another-s with 3001 bytes now", stays: true},
+		{name: "item-unfinished", build: two, spoil: answer(last(func(it *vendorsim.Item) { it.Drop("stopTime") })), why: "not finished"},
+		{name: "item-of-nothing", build: two, spoil: answer(last(func(it *vendorsim.Item) { it.Drop("downUrl") })), why: "not finished"},
+		{name: "item-unfinished-of-another", build: pair, spoil: about(last(func(it *vendorsim.Item) { it.Drop("downUrl") })), why: "item-unfinished-of-another-s that is not finished"},
+		{name: "size-missing", spoil: answer(vendorsim.WithoutMembers("fileSize")), why: "with -1 bytes now"},
+		{name: "size-changed", spoil: answer(vendorsim.WrongFileSize(4097)), why: "with 4097 bytes now", stays: true},
+		{name: "size-changed-of-another", build: pair, spoil: about(last(func(it *vendorsim.Item) { it.Set("fileSize", 3001) })), why: "size-changed-of-another-s with 3001 bytes now", stays: true},
 
 		// The source, asked for one byte.
-		{name: "source-403", spoil: sourceAnswers(vendor.Status{Code: 403}), why: "look at the source before deleting it"},
-		{name: "source-404", spoil: sourceAnswers(vendor.Status{Code: 404}), why: "look at the source before deleting it"},
-		{name: "source-503", spoil: sourceAnswers(vendor.Status{Code: 503}), why: "look at the source before deleting it"},
-		{name: "source-of-another-404", build: pair, spoil: inject(func(id string) vendor.Fault {
-			return vendor.Fault{Call: vendor.Download, Subject: id + "-s", Do: vendor.Status{Code: 404}}
+		{name: "source-403", spoil: sourceAnswers(vendorsim.Status{Code: 403}), why: "look at the source before deleting it"},
+		{name: "source-404", spoil: sourceAnswers(vendorsim.Status{Code: 404}), why: "look at the source before deleting it"},
+		{name: "source-503", spoil: sourceAnswers(vendorsim.Status{Code: 503}), why: "look at the source before deleting it"},
+		{name: "source-of-another-404", build: pair, spoil: inject(func(id string) vendorsim.Fault {
+			return vendorsim.Fault{Call: vendorsim.Download, Subject: id + "-s", Do: vendorsim.Status{Code: 404}}
 		}), why: "look at the source before deleting it"},
 
 		// The bucket, asked again.
@@ -134,22 +134,22 @@ func clauses() []clause {
 		// Marks.
 		{name: "size-mismatch", build: func(tr *trial, id string) {
 			tr.recording(id, 4000)
-			tr.vendor.Inject(listed(id, vendor.WrongFileSize(4001)))
+			tr.vendor.Inject(listed(id, vendorsim.WrongFileSize(4001)))
 		}, mend: accept},
 		{name: "length-unproven", build: func(tr *trial, id string) {
 			tr.recording(id, 4000)
-			tr.vendor.Inject(listed(id, vendor.WithoutMembers("fileSize")))
-			for _, do := range []vendor.Action{vendor.NoLength{}, vendor.NoRanges{}} {
-				tr.vendor.Inject(vendor.Fault{Call: vendor.Download, Subject: id, Do: do})
+			tr.vendor.Inject(listed(id, vendorsim.WithoutMembers("fileSize")))
+			for _, do := range []vendorsim.Action{vendorsim.NoLength{}, vendorsim.NoRanges{}} {
+				tr.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, Subject: id, Do: do})
 			}
 		}, mend: accept},
 		{name: "content-suspect", build: func(tr *trial, id string) {
 			tr.recording(id, 4000)
-			tr.vendor.Inject(vendor.Fault{Call: vendor.Download, Subject: id, Do: vendor.MissingMoov{}})
+			tr.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, Subject: id, Do: vendorsim.MissingMoov{}})
 		}, mend: accept},
 		{name: "other-marked", build: func(tr *trial, id string) {
 			tr.pair(id)
-			tr.vendor.Inject(vendor.Fault{Call: vendor.Download, Subject: id + "-s", Do: vendor.MissingMoov{}})
+			tr.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, Subject: id + "-s", Do: vendorsim.MissingMoov{}})
 		}, mend: func(tr *trial, id string) { tr.update(id+"-s", state.Accept{}) }, why: "is marked content_suspect"},
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"archiver/internal/sandbox/faultproxy"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
@@ -16,9 +16,9 @@ import (
 // r-s too. r's deletion is tried first.
 func (tr *trial) couple(takesAll bool) {
 	tr.t.Helper()
-	tr.add(vendor.Recording{ID: "r-s"}, 3000)
-	tr.add(vendor.Recording{ID: "r", Also: []string{"r-s"}, DeleteTakesAll: takesAll}, 4000)
-	alone := tr.vendor.Inject(listed("r", vendor.EditItems(func(items []vendor.Item) []vendor.Item { return items[:1] })))
+	tr.add(vendorsim.Recording{ID: "r-s"}, 3000)
+	tr.add(vendorsim.Recording{ID: "r", Also: []string{"r-s"}, DeleteTakesAll: takesAll}, 4000)
+	alone := tr.vendor.Inject(listed("r", vendorsim.EditItems(func(items []vendorsim.Item) []vendorsim.Item { return items[:1] })))
 	tr.archive("r")
 	tr.advance(time.Second)
 	tr.archive("r-s")
@@ -56,10 +56,10 @@ func TestDeletionTakesOthersUnconfirmed(t *testing.T) {
 	t.Parallel()
 	tr := newTrial(t, worldOptions{})
 	tr.couple(true)
-	var kept vendor.Item
-	tr.vendor.Inject(listed("r", vendor.EditItems(func(items []vendor.Item) []vendor.Item {
+	var kept vendorsim.Item
+	tr.vendor.Inject(listed("r", vendorsim.EditItems(func(items []vendorsim.Item) []vendorsim.Item {
 		if len(items) == 0 {
-			return []vendor.Item{kept}
+			return []vendorsim.Item{kept}
 		}
 		kept = slices.Clone(items[0])
 		return items
@@ -79,13 +79,13 @@ func TestDeletionTakesOthersUnconfirmed(t *testing.T) {
 func TestDeletionOfWhatAnotherLists(t *testing.T) {
 	t.Parallel()
 	tr := newTrial(t, worldOptions{})
-	ghost := vendor.File{Start: begun.Add(time.Hour), Stop: begun.Add(2 * time.Hour), Content: movie(t, "ghost", 0, 3000), CarriedID: "ghost"}
-	host := vendor.File{Start: begun, Stop: begun.Add(time.Minute), Content: movie(t, "host", 0, 4000)}
-	err := tr.vendor.AddRecording(vendor.Recording{ID: "host", Tenant: "acme", ConferenceKey: "1866", Files: []vendor.File{host, ghost}})
+	ghost := vendorsim.File{Start: begun.Add(time.Hour), Stop: begun.Add(2 * time.Hour), Content: movie(t, "ghost", 0, 3000), CarriedID: "ghost"}
+	host := vendorsim.File{Start: begun, Stop: begun.Add(time.Minute), Content: movie(t, "host", 0, 4000)}
+	err := tr.vendor.AddRecording(vendorsim.Recording{ID: "host", Tenant: "acme", ConferenceKey: "1866", Files: []vendorsim.File{host, ghost}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr.vendor.Inject(vendor.Fault{Call: "delRecordFile", Times: 1, Do: vendor.Envelope{Code: "500"}})
+	tr.vendor.Inject(vendorsim.Fault{Call: "delRecordFile", Times: 1, Do: vendorsim.Envelope{Code: "500"}})
 	tr.archive("host")
 	tr.enable()
 	tr.until("tried", func() bool {
@@ -110,9 +110,9 @@ func TestDeletionConfirmedBesideARefusal(t *testing.T) {
 	t.Parallel()
 	tr := newTrial(t, worldOptions{})
 	tr.couple(true)
-	refuse := func(c vendor.Call) {
+	refuse := func(c vendorsim.Call) {
 		if c.Name == "delRecordFile" {
-			tr.vendor.Inject(listed("r-s", vendor.Envelope{Code: "200001"}))
+			tr.vendor.Inject(listed("r-s", vendorsim.Envelope{Code: "200001"}))
 		}
 	}
 	tr.onCall.Store(&refuse)
@@ -133,9 +133,9 @@ func TestDeletionConfirmedLater(t *testing.T) {
 	tr.recording("r", 2000)
 	tr.archive("r")
 	var mend func()
-	refuse := func(c vendor.Call) {
+	refuse := func(c vendorsim.Call) {
 		if c.Name == "delRecordFile" {
-			mend = tr.vendor.Inject(listed("r", vendor.Envelope{Code: "403"}))
+			mend = tr.vendor.Inject(listed("r", vendorsim.Envelope{Code: "403"}))
 		}
 	}
 	tr.onCall.Store(&refuse)

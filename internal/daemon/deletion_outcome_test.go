@@ -6,59 +6,59 @@ import (
 	"testing"
 	"time"
 
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
 // outcome is one way in which a call of delRecordFile can go.
 type outcome struct {
 	name   string
-	after  vendor.Answer   // of getRecords, once it is deleted
-	others bool            // then getRecords lists other recordings' items
-	first  vendor.Action   // what the first call meets; nil: it works
-	then   state.Status    // after the first call
-	why    string          // in Deletion.Error after it
-	twice  bool            // a second call, under a new warrant, deletes it
-	wait   time.Duration   // before that, at least; 0: 30 s
-	events state.EventType // that tells of the first call
-	void   bool            // the call is known to have had no effect: its warrant explains nothing
+	after  vendorsim.Answer // of getRecords, once it is deleted
+	others bool             // then getRecords lists other recordings' items
+	first  vendorsim.Action // what the first call meets; nil: it works
+	then   state.Status     // after the first call
+	why    string           // in Deletion.Error after it
+	twice  bool             // a second call, under a new warrant, deletes it
+	wait   time.Duration    // before that, at least; 0: 30 s
+	events state.EventType  // that tells of the first call
+	void   bool             // the call is known to have had no effect: its warrant explains nothing
 }
 
 func outcomes() []outcome {
-	failed := func(name string, do vendor.Action, why string) outcome {
+	failed := func(name string, do vendorsim.Action, why string) outcome {
 		return outcome{name: name, first: do, then: state.Archived, why: why, twice: true, events: state.EventDeletionFailed}
 	}
-	done := func(name string, after vendor.Answer, do vendor.Action) outcome {
+	done := func(name string, after vendorsim.Answer, do vendorsim.Action) outcome {
 		return outcome{name: name, after: after, first: do, then: state.SourceDeleted, events: state.EventSourceDeleted}
 	}
-	others := done("leaves-others", vendor.AnswerEmpty, nil)
+	others := done("leaves-others", vendorsim.AnswerEmpty, nil)
 	others.others = true
 	refused := func(code string) outcome {
-		o := failed("says-"+code, vendor.Envelope{Code: code}, code)
+		o := failed("says-"+code, vendorsim.Envelope{Code: code}, code)
 		o.void = true
 		return o
 	}
-	slow := failed("too-many", vendor.Status{Code: 429, RetryAfter: 2 * time.Minute}, "429")
+	slow := failed("too-many", vendorsim.Status{Code: 429, RetryAfter: 2 * time.Minute}, "429")
 	slow.wait, slow.void = 2*time.Minute, true
 	return []outcome{
-		done("then-empty", vendor.AnswerEmpty, nil),
-		done("then-null", vendor.AnswerNull, nil),
-		done("then-400", vendor.Answer400, nil),
-		done("then-200008", vendor.Answer200008, nil),
+		done("then-empty", vendorsim.AnswerEmpty, nil),
+		done("then-null", vendorsim.AnswerNull, nil),
+		done("then-400", vendorsim.Answer400, nil),
+		done("then-200008", vendorsim.Answer200008, nil),
 		others,
-		done("reply-lost", vendor.AnswerEmpty, vendor.Reset{AfterEffect: true}),
-		done("reply-cut", vendor.Answer400, vendor.Truncate{At: 7}),
-		failed("request-lost", vendor.Reset{}, "delRecordFile"),
+		done("reply-lost", vendorsim.AnswerEmpty, vendorsim.Reset{AfterEffect: true}),
+		done("reply-cut", vendorsim.Answer400, vendorsim.Truncate{At: 7}),
+		failed("request-lost", vendorsim.Reset{}, "delRecordFile"),
 		refused("400"),
 		refused("403"),
-		failed("says-500", vendor.Envelope{Code: "500"}, "500"),
+		failed("says-500", vendorsim.Envelope{Code: "500"}, "500"),
 		refused("200001"),
 		refused("200008"),
-		failed("gateway-502", vendor.Status{Code: 502}, "502"),
-		failed("gateway-503", vendor.Status{Code: 503}, "503"),
-		failed("portal", vendor.HTML{}, "no JSON"),
+		failed("gateway-502", vendorsim.Status{Code: 502}, "502"),
+		failed("gateway-503", vendorsim.Status{Code: 503}, "503"),
+		failed("portal", vendorsim.HTML{}, "no JSON"),
 		slow,
-		{name: "lies", first: vendor.Envelope{Code: "200"}, then: state.DeletionUnconfirmed, why: "still lists", twice: true, events: state.EventDeletionUnconfirmed},
+		{name: "lies", first: vendorsim.Envelope{Code: "200"}, then: state.DeletionUnconfirmed, why: "still lists", twice: true, events: state.EventDeletionUnconfirmed},
 	}
 }
 
@@ -67,20 +67,20 @@ func TestDeletionOutcomes(t *testing.T) {
 	tr := newTrial(t, worldOptions{})
 	var ids, again []string
 	for _, o := range outcomes() {
-		tr.add(vendor.Recording{ID: o.name, AfterDelete: o.after}, 2000)
+		tr.add(vendorsim.Recording{ID: o.name, AfterDelete: o.after}, 2000)
 		ids = append(ids, o.name)
 		if o.first != nil {
-			tr.vendor.Inject(vendor.Fault{Call: "delRecordFile", Subject: o.name, Times: 1, Do: o.first})
+			tr.vendor.Inject(vendorsim.Fault{Call: "delRecordFile", Subject: o.name, Times: 1, Do: o.first})
 		}
 		if o.twice {
 			again = append(again, o.name)
 		}
 		if o.others {
-			tr.vendor.Inject(listed(o.name, vendor.EditItems(func(items []vendor.Item) []vendor.Item {
+			tr.vendor.Inject(listed(o.name, vendorsim.EditItems(func(items []vendorsim.Item) []vendorsim.Item {
 				if len(items) > 0 {
 					return items
 				}
-				return []vendor.Item{{{Name: "recordId", Value: "somebody-else"}, {Name: "startTime", Value: "2019-05-31 01:43:09"}}}
+				return []vendorsim.Item{{{Name: "recordId", Value: "somebody-else"}, {Name: "startTime", Value: "2019-05-31 01:43:09"}}}
 			})))
 		}
 	}
@@ -168,7 +168,7 @@ func TestDeletionBacksOff(t *testing.T) {
 	t.Parallel()
 	tr := newTrial(t, worldOptions{})
 	tr.recording("liar", 2000)
-	mend := tr.vendor.Inject(vendor.Fault{Call: "delRecordFile", Do: vendor.Envelope{Code: "200"}})
+	mend := tr.vendor.Inject(vendorsim.Fault{Call: "delRecordFile", Do: vendorsim.Envelope{Code: "200"}})
 	tr.archive("liar")
 	tr.enable()
 	wait := 30 * time.Second
@@ -201,7 +201,7 @@ func TestWarrantIsStoredBeforeTheCall(t *testing.T) {
 	tr.advance(31 * time.Second)
 	var seen state.Warrant
 	var err error
-	check := func(c vendor.Call) {
+	check := func(c vendorsim.Call) {
 		if c.Name != "delRecordFile" || c.RecordID != "both" {
 			return
 		}
@@ -228,7 +228,7 @@ func TestDeletionAfterACrash(t *testing.T) {
 			t.Parallel()
 			tr := newTrial(t, worldOptions{})
 			tr.recording("r", 2000)
-			unhang := tr.vendor.Inject(vendor.Fault{Call: "delRecordFile", Do: vendor.Hang{}})
+			unhang := tr.vendor.Inject(vendorsim.Fault{Call: "delRecordFile", Do: vendorsim.Hang{}})
 			tr.archive("r")
 			tr.enable()
 			ctx, kill := context.WithCancel(t.Context())
@@ -251,7 +251,7 @@ func TestDeletionAfterACrash(t *testing.T) {
 				tr.vendor.RemoveFile("r", 0)
 			}
 			// As long as the vendor cannot be asked, nothing is called.
-			silent := tr.vendor.Inject(listed("r", vendor.Envelope{Code: "403"}))
+			silent := tr.vendor.Inject(listed("r", vendorsim.Envelope{Code: "403"}))
 			tr.enable()
 			before := len(tr.vendor.Calls())
 			tr.until("asked in vain", func() bool { return len(tr.vendor.Calls()) > before })

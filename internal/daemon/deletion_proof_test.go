@@ -14,7 +14,7 @@ import (
 
 	"archiver/internal/sandbox/faultproxy"
 	"archiver/internal/sandbox/s3server"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
@@ -248,10 +248,10 @@ func TestDeletionNeedsTheDestination(t *testing.T) {
 func TestDeletionWaitsForAChangedSource(t *testing.T) {
 	t.Parallel()
 	tr := newTrial(t, worldOptions{})
-	download := func(id string, do vendor.Action) {
-		tr.vendor.Inject(vendor.Fault{Call: vendor.Download, Subject: id, Do: do})
+	download := func(id string, do vendorsim.Action) {
+		tr.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, Subject: id, Do: do})
 	}
-	bare := map[string]vendor.Validators{
+	bare := map[string]vendorsim.Validators{
 		"etag": {}, "dated": {NoETag: true}, "weak": {WeakETag: true}, "bare": {NoETag: true, NoLastModified: true},
 	}
 	var ids []string
@@ -266,7 +266,7 @@ func TestDeletionWaitsForAChangedSource(t *testing.T) {
 	download("cut", bare["bare"])
 	tr.recording("unmeasured", 4096)
 	tr.archive(append(ids, "cut", "unmeasured")...)
-	for _, do := range []vendor.Action{vendor.NoLength{}, vendor.NoRanges{}, vendor.ChangedContent{From: 4000, KeepValidators: true}} {
+	for _, do := range []vendorsim.Action{vendorsim.NoLength{}, vendorsim.NoRanges{}, vendorsim.ChangedContent{From: 4000, KeepValidators: true}} {
 		download("unmeasured", do)
 	}
 	for name := range bare {
@@ -274,7 +274,7 @@ func TestDeletionWaitsForAChangedSource(t *testing.T) {
 			t.Fatal("no such file")
 		}
 	}
-	mend := tr.vendor.Inject(vendor.Fault{Call: vendor.Download, Subject: "cut", Do: vendor.Truncate{At: 4000}})
+	mend := tr.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, Subject: "cut", Do: vendorsim.Truncate{At: 4000}})
 	tr.enable()
 	tr.untilDeleted(append(ids, "unmeasured")...)
 	if w := tr.proven("unmeasured"); len(w.Evidence) != 1 || !strings.HasSuffix(w.Evidence[0].FileID, "-2") {
@@ -336,7 +336,7 @@ func TestDeletionWaitsForALateFile(t *testing.T) {
 	tr.recording("r", 4096)
 	tr.pair("both")
 	tr.archive("r", "both", "both-s")
-	late := vendor.File{Start: begun.Add(5 * time.Hour), Stop: begun.Add(6 * time.Hour), Content: movie(t, "late", 1, 5000)}
+	late := vendorsim.File{Start: begun.Add(5 * time.Hour), Stop: begun.Add(6 * time.Hour), Content: movie(t, "late", 1, 5000)}
 	for _, id := range []string{"r", "both-s"} {
 		if err := tr.vendor.AddFile(id, late); err != nil {
 			t.Fatal(err)
@@ -344,7 +344,7 @@ func TestDeletionWaitsForALateFile(t *testing.T) {
 	}
 	full := make(chan struct{})
 	for _, id := range []string{"r", "both-s"} {
-		tr.vendor.Inject(vendor.Fault{Call: vendor.Download, Subject: id, File: "1866_144309.mp4", Do: vendor.Hold{Until: full}})
+		tr.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, Subject: id, File: "1866_144309.mp4", Do: vendorsim.Hold{Until: full}})
 	}
 	tr.enable()
 	tr.run(func() {

@@ -23,7 +23,7 @@ import (
 	"archiver/internal/config"
 	"archiver/internal/daemon"
 	"archiver/internal/sandbox/faultproxy"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
@@ -37,7 +37,7 @@ type trial struct {
 
 	vendorAhead atomic.Int64 // of the vendor's clock, in nanoseconds
 	rate        string       // api_rate of the daemons started from now on, "" as many as they like
-	onCall      atomic.Pointer[func(vendor.Call)]
+	onCall      atomic.Pointer[func(vendorsim.Call)]
 	undate      func() // removes the rule that moves the bucket's Date
 }
 
@@ -45,7 +45,7 @@ func newTrial(t *testing.T, o worldOptions) *trial {
 	t.Helper()
 	tr := &trial{undate: func() {}}
 	o.vendor.Clock = func() time.Time { return time.Now().Add(time.Duration(tr.vendorAhead.Load())) }
-	o.vendor.OnCall = func(c vendor.Call) {
+	o.vendor.OnCall = func(c vendorsim.Call) {
 		if f := tr.onCall.Load(); f != nil {
 			(*f)(c)
 		}
@@ -323,24 +323,24 @@ func heads(id string, do faultproxy.Action) faultproxy.Rule {
 }
 
 // listed is a fault of getRecords about id.
-func listed(id string, do vendor.Action) vendor.Fault {
-	return vendor.Fault{Call: "getRecords", Subject: id, Do: do}
+func listed(id string, do vendorsim.Action) vendorsim.Fault {
+	return vendorsim.Fault{Call: "getRecords", Subject: id, Do: do}
 }
 
 // pair adds a recording whose listing names another one, id-s, as well.
 func (tr *trial) pair(id string) {
 	tr.t.Helper()
 	tr.recording(id+"-s", 3000)
-	tr.add(vendor.Recording{ID: id, Also: []string{id + "-s"}}, 4000)
+	tr.add(vendorsim.Recording{ID: id, Also: []string{id + "-s"}}, 4000)
 }
 
 // add adds a recording with files of these sizes.
-func (tr *trial) add(r vendor.Recording, sizes ...int64) {
+func (tr *trial) add(r vendorsim.Recording, sizes ...int64) {
 	tr.t.Helper()
 	r.Tenant, r.ConferenceKey, r.EntID = "acme", "1866", 52
 	for i, n := range sizes {
 		start := begun.Add(time.Duration(i) * time.Hour)
-		r.Files = append(r.Files, vendor.File{Start: start, Stop: start.Add(14 * time.Second), Content: movie(tr.t, r.ID, i, n)})
+		r.Files = append(r.Files, vendorsim.File{Start: start, Stop: start.Add(14 * time.Second), Content: movie(tr.t, r.ID, i, n)})
 	}
 	if err := tr.vendor.AddRecording(r); err != nil {
 		tr.t.Fatal(err)

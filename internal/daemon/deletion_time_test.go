@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"archiver/internal/sandbox/faultproxy"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
@@ -39,7 +39,7 @@ func TestDeletionGrace(t *testing.T) {
 	}
 	tr.archive("early", "grown")
 	tr.advanceAll(30 * time.Minute)
-	if err := tr.vendor.AddFile("grown", vendor.File{Start: begun.Add(time.Hour), Stop: begun.Add(2 * time.Hour), Content: movie(t, "grown", 5, 3000)}); err != nil {
+	if err := tr.vendor.AddFile("grown", vendorsim.File{Start: begun.Add(time.Hour), Stop: begun.Add(2 * time.Hour), Content: movie(t, "grown", 5, 3000)}); err != nil {
 		t.Fatal(err)
 	}
 	tr.archive("late")
@@ -76,7 +76,7 @@ func TestDeletionLimitAcrossRestarts(t *testing.T) {
 		ids = append(ids, fmt.Sprintf("r%d", i))
 		tr.recording(ids[i], 2000)
 	}
-	tr.vendor.Inject(vendor.Fault{Call: "delRecordFile", Times: 1, Do: vendor.Envelope{Code: "500"}})
+	tr.vendor.Inject(vendorsim.Fault{Call: "delRecordFile", Times: 1, Do: vendorsim.Envelope{Code: "500"}})
 	tr.archive(ids...)
 	tr.enable("max_per_hour: 2")
 	tr.until("two calls", func() bool { return tr.deletions("") == 2 })

@@ -15,7 +15,7 @@ import (
 	"archiver/internal/config"
 	"archiver/internal/daemon"
 	"archiver/internal/fault"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
@@ -49,7 +49,7 @@ func TestDryRun(t *testing.T) {
 	w.recording("a", 1000)
 	w.recording("b", 1000, 70_000)
 	w.recording("c", 500)
-	for _, r := range []vendor.Recording{
+	for _, r := range []vendorsim.Recording{
 		{ID: "leads", Tenant: "acme", Also: []string{"a", "c"}},
 		{ID: "leads-too", Tenant: "acme", Also: []string{"c"}},
 		{ID: "none", Tenant: "acme"},
@@ -58,7 +58,7 @@ func TestDryRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.vendor.Inject(vendor.Fault{Call: "getRecords", Subject: "bad", Do: vendor.Envelope{Code: "200008"}})
+	w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Subject: "bad", Do: vendorsim.Envelope{Code: "200008"}})
 	got, err := dryRun(t, w, nil, "leads", "leads-too", "none", "b", "a", "bad")
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestDryRun(t *testing.T) {
 func TestDryRunOpenAndUnsized(t *testing.T) {
 	w := newWorld(t, worldOptions{})
 	w.recording("r", 1000, 2000, 3000)
-	w.vendor.Inject(vendor.Fault{Call: "getRecords", Do: vendor.EditItems(func(items []vendor.Item) []vendor.Item {
+	w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Do: vendorsim.EditItems(func(items []vendorsim.Item) []vendorsim.Item {
 		items[0].Drop("fileSize")
 		items[1].Drop("downUrl")
 		return items
@@ -125,7 +125,7 @@ func TestDryRunWrongKey(t *testing.T) {
 	w.recording("z", 100)
 	ids := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n"}
 	for _, id := range ids {
-		w.vendor.Inject(vendor.Fault{Call: "getRecords", Subject: id, Do: vendor.Envelope{Code: "403"}})
+		w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Subject: id, Do: vendorsim.Envelope{Code: "403"}})
 	}
 	got, err := dryRun(t, w, nil, ids...)
 	if fault.KindOf(err) != fault.Unauthorized || !strings.HasPrefix(err.Error(), "ask about the recordings of tenant acme: ") {
@@ -136,7 +136,7 @@ func TestDryRunWrongKey(t *testing.T) {
 	}
 	// A key that was accepted is not in doubt.
 	for _, id := range ids {
-		w.vendor.Inject(vendor.Fault{Call: "getRecords", Subject: "x" + id, Do: vendor.Envelope{Code: "403"}})
+		w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Subject: "x" + id, Do: vendorsim.Envelope{Code: "403"}})
 	}
 	w.recording("A", 100)
 	got, err = dryRun(t, w, nil, "A", "xa", "xb", "xc", "xd")

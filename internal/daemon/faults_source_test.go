@@ -8,16 +8,16 @@ import (
 
 	"archiver/internal/sandbox/content"
 	"archiver/internal/sandbox/faultproxy"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
-func download(after, times int, do vendor.Action) vendor.Fault {
-	return vendor.Fault{Call: vendor.Download, After: after, Times: times, Do: do}
+func download(after, times int, do vendorsim.Action) vendorsim.Fault {
+	return vendorsim.Fault{Call: vendorsim.Download, After: after, Times: times, Do: do}
 }
 
-func listing(after, times int, do vendor.Action) vendor.Fault {
-	return vendor.Fault{Call: "getRecords", After: after, Times: times, Do: do}
+func listing(after, times int, do vendorsim.Action) vendorsim.Fault {
+	return vendorsim.Fault{Call: "getRecords", After: after, Times: times, Do: do}
 }
 
 // ranges checks that a file of n bytes was read on where it broke off: no byte
@@ -59,52 +59,52 @@ func TestSourceFaults(t *testing.T) {
 	t.Parallel()
 	sink, logs := watched()
 	w := newWorld(t, worldOptions{vendor: quiet, sink: sink, transfer: "  concurrency: 16\n"})
-	cut := vendor.Truncate{At: 6 * mib}
+	cut := vendorsim.Truncate{At: 6 * mib}
 	w.endure([]fate{
-		{id: "expired", sizes: []int64{7 * mib}, check: ranges(7 * mib), calls: 3, faults: []vendor.Fault{
-			download(0, 1, cut), download(1, 1, vendor.Status{Code: 403}),
+		{id: "expired", sizes: []int64{7 * mib}, check: ranges(7 * mib), calls: 3, faults: []vendorsim.Fault{
+			download(0, 1, cut), download(1, 1, vendorsim.Status{Code: 403}),
 		}},
-		{id: "gone410", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 1, vendor.Status{Code: 410})}},
-		{id: "unauthorized401", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 1, vendor.Status{Code: 401})}},
-		{id: "always403", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendor.Fault{download(0, 0, vendor.Status{Code: 403})}},
-		{id: "cut-often", sizes: []int64{17 * mib}, check: ranges(17 * mib), calls: 4, faults: []vendor.Fault{
-			download(0, 3, vendor.Truncate{At: 5*mib + 1}),
+		{id: "gone410", sizes: []int64{mib}, faults: []vendorsim.Fault{download(0, 1, vendorsim.Status{Code: 410})}},
+		{id: "unauthorized401", sizes: []int64{mib}, faults: []vendorsim.Fault{download(0, 1, vendorsim.Status{Code: 401})}},
+		{id: "always403", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendorsim.Fault{download(0, 0, vendorsim.Status{Code: 403})}},
+		{id: "cut-often", sizes: []int64{17 * mib}, check: ranges(17 * mib), calls: 4, faults: []vendorsim.Fault{
+			download(0, 3, vendorsim.Truncate{At: 5*mib + 1}),
 		}},
-		{id: "cut-to-nothing", sizes: []int64{6 * mib}, faults: []vendor.Fault{download(0, 2, vendor.Truncate{At: 0})}},
-		{id: "cut-lying", sizes: []int64{7 * mib}, faults: []vendor.Fault{download(0, 1, vendor.Truncate{At: 6 * mib, Lying: true})}},
-		{id: "cut-lying-range", sizes: []int64{7 * mib}, faults: []vendor.Fault{
-			download(0, 1, cut), download(1, 1, vendor.Truncate{At: mib, Lying: true}),
+		{id: "cut-to-nothing", sizes: []int64{6 * mib}, faults: []vendorsim.Fault{download(0, 2, vendorsim.Truncate{At: 0})}},
+		{id: "cut-lying", sizes: []int64{7 * mib}, faults: []vendorsim.Fault{download(0, 1, vendorsim.Truncate{At: 6 * mib, Lying: true})}},
+		{id: "cut-lying-range", sizes: []int64{7 * mib}, faults: []vendorsim.Fault{
+			download(0, 1, cut), download(1, 1, vendorsim.Truncate{At: mib, Lying: true}),
 		}},
-		{id: "reset", sizes: []int64{mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.Reset{})}},
-		{id: "reset-mid", sizes: []int64{7 * mib}, faults: []vendor.Fault{
-			download(0, 1, vendor.Truncate{At: 6 * mib, Reset: true}),
+		{id: "reset", sizes: []int64{mib}, calls: 2, faults: []vendorsim.Fault{download(0, 1, vendorsim.Reset{})}},
+		{id: "reset-mid", sizes: []int64{7 * mib}, faults: []vendorsim.Fault{
+			download(0, 1, vendorsim.Truncate{At: 6 * mib, Reset: true}),
 		}},
-		{id: "hang", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 1, vendor.Hang{})}},
-		{id: "error500", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 2, vendor.Status{Code: 500})}},
-		{id: "error503", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 2, vendor.Status{Code: 503, RetryAfter: time.Second})}},
-		{id: "error404", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendor.Fault{download(0, 0, vendor.Status{Code: 404})}},
-		{id: "no-ranges", sizes: []int64{7 * mib}, faults: []vendor.Fault{
-			download(0, 0, vendor.NoRanges{}), download(0, 1, cut),
+		{id: "hang", sizes: []int64{mib}, faults: []vendorsim.Fault{download(0, 1, vendorsim.Hang{})}},
+		{id: "error500", sizes: []int64{mib}, faults: []vendorsim.Fault{download(0, 2, vendorsim.Status{Code: 500})}},
+		{id: "error503", sizes: []int64{mib}, faults: []vendorsim.Fault{download(0, 2, vendorsim.Status{Code: 503, RetryAfter: time.Second})}},
+		{id: "error404", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendorsim.Fault{download(0, 0, vendorsim.Status{Code: 404})}},
+		{id: "no-ranges", sizes: []int64{7 * mib}, faults: []vendorsim.Fault{
+			download(0, 0, vendorsim.NoRanges{}), download(0, 1, cut),
 		}},
-		{id: "weak-etag", sizes: []int64{7 * mib}, check: oneStream, calls: 2, faults: []vendor.Fault{
-			download(0, 0, vendor.Validators{WeakETag: true, NoLastModified: true}), download(0, 1, cut),
+		{id: "weak-etag", sizes: []int64{7 * mib}, check: oneStream, calls: 2, faults: []vendorsim.Fault{
+			download(0, 0, vendorsim.Validators{WeakETag: true, NoLastModified: true}), download(0, 1, cut),
 		}},
-		{id: "no-validators", sizes: []int64{7 * mib}, check: oneStream, calls: 2, faults: []vendor.Fault{
-			download(0, 0, vendor.Validators{NoETag: true, NoLastModified: true}), download(0, 1, cut),
+		{id: "no-validators", sizes: []int64{7 * mib}, check: oneStream, calls: 2, faults: []vendorsim.Fault{
+			download(0, 0, vendorsim.Validators{NoETag: true, NoLastModified: true}), download(0, 1, cut),
 		}},
-		{id: "only-modified", sizes: []int64{7 * mib}, check: ranges(7 * mib), calls: 2, faults: []vendor.Fault{
-			download(0, 0, vendor.Validators{NoETag: true}), download(0, 1, cut),
+		{id: "only-modified", sizes: []int64{7 * mib}, check: ranges(7 * mib), calls: 2, faults: []vendorsim.Fault{
+			download(0, 0, vendorsim.Validators{NoETag: true}), download(0, 1, cut),
 		}},
-		{id: "redirect", sizes: []int64{mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.Redirect{})}},
-		{id: "redirect-metadata", sizes: []int64{mib}, reason: state.DownloadFailed, calls: 1, faults: []vendor.Fault{
-			download(0, 0, vendor.Redirect{Base: "http://169.254.169.254"}),
+		{id: "redirect", sizes: []int64{mib}, calls: 2, faults: []vendorsim.Fault{download(0, 1, vendorsim.Redirect{})}},
+		{id: "redirect-metadata", sizes: []int64{mib}, reason: state.DownloadFailed, calls: 1, faults: []vendorsim.Fault{
+			download(0, 0, vendorsim.Redirect{Base: "http://169.254.169.254"}),
 		}},
-		{id: "redirect-file", sizes: []int64{mib}, reason: state.DownloadFailed, calls: 1, faults: []vendor.Fault{
-			download(0, 0, vendor.Redirect{Base: "file:///etc/passwd"}),
+		{id: "redirect-file", sizes: []int64{mib}, reason: state.DownloadFailed, calls: 1, faults: []vendorsim.Fault{
+			download(0, 0, vendorsim.Redirect{Base: "file:///etc/passwd"}),
 		}},
-		{id: "excess", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 0, vendor.Excess{Bytes: 1000})}},
-		{id: "excess-range", sizes: []int64{7 * mib}, faults: []vendor.Fault{
-			download(0, 1, cut), download(1, 1, vendor.Excess{Bytes: 1000}),
+		{id: "excess", sizes: []int64{mib}, faults: []vendorsim.Fault{download(0, 0, vendorsim.Excess{Bytes: 1000})}},
+		{id: "excess-range", sizes: []int64{7 * mib}, faults: []vendorsim.Fault{
+			download(0, 1, cut), download(1, 1, vendorsim.Excess{Bytes: 1000}),
 		}},
 	})
 	w.keptSecrets(logs)
@@ -115,8 +115,8 @@ func TestSourceLoops(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, worldOptions{vendor: quiet, transfer: "  concurrency: 16\n"})
 	w.endure([]fate{
-		{id: "loop", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendor.Fault{download(0, 0, vendor.Redirect{})}},
-		{id: "always500", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendor.Fault{download(0, 0, vendor.Status{Code: 500})}},
+		{id: "loop", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendorsim.Fault{download(0, 0, vendorsim.Redirect{})}},
+		{id: "always500", sizes: []int64{mib}, reason: state.DownloadFailed, faults: []vendorsim.Fault{download(0, 0, vendorsim.Status{Code: 500})}},
 		{id: "fine", sizes: []int64{mib}},
 	})
 }
@@ -144,38 +144,38 @@ func TestContentFaults(t *testing.T) {
 			}
 		}
 	}
-	unlisted := listing(0, 0, vendor.WithoutMembers("fileSize"))
+	unlisted := listing(0, 0, vendorsim.WithoutMembers("fileSize"))
 	w.endure([]fate{
-		{id: "html-once", sizes: []int64{6 * mib}, faults: []vendor.Fault{download(0, 1, vendor.HTML{})}},
-		{id: "html-once-unlisted", sizes: []int64{6 * mib}, calls: 2, faults: []vendor.Fault{unlisted, download(0, 1, vendor.HTML{})}},
+		{id: "html-once", sizes: []int64{6 * mib}, faults: []vendorsim.Fault{download(0, 1, vendorsim.HTML{})}},
+		{id: "html-once-unlisted", sizes: []int64{6 * mib}, calls: 2, faults: []vendorsim.Fault{unlisted, download(0, 1, vendorsim.HTML{})}},
 		{
 			id: "html-always", sizes: []int64{mib}, reason: state.BadContent, check: evidence("Please sign in"),
-			faults: []vendor.Fault{download(0, 0, vendor.HTML{})},
+			faults: []vendorsim.Fault{download(0, 0, vendorsim.HTML{})},
 		},
 		{
 			id: "html-always-unlisted", sizes: []int64{mib}, reason: state.BadContent, check: evidence("Please sign in"), calls: 4,
-			faults: []vendor.Fault{unlisted, download(0, 0, vendor.HTML{})},
+			faults: []vendorsim.Fault{unlisted, download(0, 0, vendorsim.HTML{})},
 		},
-		{id: "html-by-name", files: []vendor.File{file("minutes.html", content.Bytes([]byte("<!DOCTYPE html><p>minutes")))}, calls: 1},
-		{id: "json", files: []vendor.File{file("a.mp4", content.Bytes([]byte(`{"code":"403"}`)))}, reason: state.BadContent},
-		{id: "xml", files: []vendor.File{file("a.mp3", content.Bytes([]byte("\n<?xml version='1.0'?><Error/>")))}, reason: state.BadContent},
-		{id: "size-wrong-once", sizes: []int64{6 * mib}, faults: []vendor.Fault{listing(0, 1, vendor.WrongFileSize(5))}},
-		{id: "size-wrong", sizes: []int64{6 * mib}, marks: "size_mismatch", faults: []vendor.Fault{listing(0, 0, vendor.WrongFileSize(5))}},
-		{id: "size-double", sizes: []int64{mib}, faults: []vendor.Fault{listing(0, 0, vendor.WrongFileSize("1.048576E6"))}},
-		{id: "no-length", sizes: []int64{7 * mib}, marks: "length_unproven", faults: []vendor.Fault{unlisted, download(0, 0, vendor.NoLength{})}},
-		{id: "no-length-small", sizes: []int64{mib}, marks: "length_unproven", faults: []vendor.Fault{unlisted, download(0, 0, vendor.NoLength{})}},
-		{id: "no-length-part", sizes: []int64{part}, marks: "length_unproven", faults: []vendor.Fault{unlisted, download(0, 0, vendor.NoLength{})}},
-		{id: "unlisted", sizes: []int64{mib}, faults: []vendor.Fault{unlisted}},
-		{id: "chunked", sizes: []int64{7 * mib}, calls: 1, faults: []vendor.Fault{download(0, 0, vendor.NoLength{})}},
-		{id: "chunked-cut", sizes: []int64{7 * mib}, calls: 2, faults: []vendor.Fault{
-			download(0, 0, vendor.NoLength{}), download(0, 1, vendor.Truncate{At: 6 * mib}),
+		{id: "html-by-name", files: []vendorsim.File{file("minutes.html", content.Bytes([]byte("<!DOCTYPE html><p>minutes")))}, calls: 1},
+		{id: "json", files: []vendorsim.File{file("a.mp4", content.Bytes([]byte(`{"code":"403"}`)))}, reason: state.BadContent},
+		{id: "xml", files: []vendorsim.File{file("a.mp3", content.Bytes([]byte("\n<?xml version='1.0'?><Error/>")))}, reason: state.BadContent},
+		{id: "size-wrong-once", sizes: []int64{6 * mib}, faults: []vendorsim.Fault{listing(0, 1, vendorsim.WrongFileSize(5))}},
+		{id: "size-wrong", sizes: []int64{6 * mib}, marks: "size_mismatch", faults: []vendorsim.Fault{listing(0, 0, vendorsim.WrongFileSize(5))}},
+		{id: "size-double", sizes: []int64{mib}, faults: []vendorsim.Fault{listing(0, 0, vendorsim.WrongFileSize("1.048576E6"))}},
+		{id: "no-length", sizes: []int64{7 * mib}, marks: "length_unproven", faults: []vendorsim.Fault{unlisted, download(0, 0, vendorsim.NoLength{})}},
+		{id: "no-length-small", sizes: []int64{mib}, marks: "length_unproven", faults: []vendorsim.Fault{unlisted, download(0, 0, vendorsim.NoLength{})}},
+		{id: "no-length-part", sizes: []int64{part}, marks: "length_unproven", faults: []vendorsim.Fault{unlisted, download(0, 0, vendorsim.NoLength{})}},
+		{id: "unlisted", sizes: []int64{mib}, faults: []vendorsim.Fault{unlisted}},
+		{id: "chunked", sizes: []int64{7 * mib}, calls: 1, faults: []vendorsim.Fault{download(0, 0, vendorsim.NoLength{})}},
+		{id: "chunked-cut", sizes: []int64{7 * mib}, calls: 2, faults: []vendorsim.Fault{
+			download(0, 0, vendorsim.NoLength{}), download(0, 1, vendorsim.Truncate{At: 6 * mib}),
 		}},
-		{id: "moov-once", sizes: []int64{6 * mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.MissingMoov{})}},
-		{id: "moov-never", files: []vendor.File{file("a.mp4", cutMovie(t, 6*mib))}, marks: "content_suspect", calls: 2, check: whole(2)},
-		{id: "moov-never-small", files: []vendor.File{file("a.mp4", cutMovie(t, 1000))}, marks: "content_suspect", calls: 2},
-		{id: "no-mp4", files: []vendor.File{file("a.mp4", content.Generate(9, 6*mib))}, marks: "content_suspect", calls: 2},
-		{id: "empty", files: []vendor.File{file("notes.txt", content.Bytes(nil))}},
-		{id: "empty-mp4", files: []vendor.File{file("a.mp4", content.Bytes(nil))}, marks: "content_suspect"},
+		{id: "moov-once", sizes: []int64{6 * mib}, calls: 2, faults: []vendorsim.Fault{download(0, 1, vendorsim.MissingMoov{})}},
+		{id: "moov-never", files: []vendorsim.File{file("a.mp4", cutMovie(t, 6*mib))}, marks: "content_suspect", calls: 2, check: whole(2)},
+		{id: "moov-never-small", files: []vendorsim.File{file("a.mp4", cutMovie(t, 1000))}, marks: "content_suspect", calls: 2},
+		{id: "no-mp4", files: []vendorsim.File{file("a.mp4", content.Generate(9, 6*mib))}, marks: "content_suspect", calls: 2},
+		{id: "empty", files: []vendorsim.File{file("notes.txt", content.Bytes(nil))}},
+		{id: "empty-mp4", files: []vendorsim.File{file("a.mp4", content.Bytes(nil))}, marks: "content_suspect"},
 	})
 	w.keptSecrets(logs)
 }
@@ -187,17 +187,17 @@ func TestSourceCRC(t *testing.T) {
 	w.broken("crc-after-refusal", isPart, 0, 3, faultproxy.Reply{Status: 400, Code: "BadDigest"})
 	w.endure([]fate{
 		{id: "crc-right", sizes: []int64{mib, 6 * mib}},
-		{id: "crc-wrong", sizes: []int64{mib}, reason: state.BadContent, calls: 4, faults: []vendor.Fault{download(0, 0, vendor.CRCHeader{Value: "1"})}},
-		{id: "crc-wrong-parts", sizes: []int64{6 * mib}, reason: state.BadContent, calls: 4, check: whole(4), faults: []vendor.Fault{
-			download(0, 0, vendor.CRCHeader{Value: "1"}),
+		{id: "crc-wrong", sizes: []int64{mib}, reason: state.BadContent, calls: 4, faults: []vendorsim.Fault{download(0, 0, vendorsim.CRCHeader{Value: "1"})}},
+		{id: "crc-wrong-parts", sizes: []int64{6 * mib}, reason: state.BadContent, calls: 4, check: whole(4), faults: []vendorsim.Fault{
+			download(0, 0, vendorsim.CRCHeader{Value: "1"}),
 		}},
-		{id: "crc-wrong-once", sizes: []int64{mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.CRCHeader{Value: "1"})}},
-		{id: "crc-wrong-once-parts", sizes: []int64{6 * mib}, calls: 2, faults: []vendor.Fault{download(0, 1, vendor.CRCHeader{Value: "1"})}},
-		{id: "crc-none", sizes: []int64{6 * mib}, calls: 1, faults: []vendor.Fault{download(0, 0, vendor.CRCHeader{})}},
+		{id: "crc-wrong-once", sizes: []int64{mib}, calls: 2, faults: []vendorsim.Fault{download(0, 1, vendorsim.CRCHeader{Value: "1"})}},
+		{id: "crc-wrong-once-parts", sizes: []int64{6 * mib}, calls: 2, faults: []vendorsim.Fault{download(0, 1, vendorsim.CRCHeader{Value: "1"})}},
+		{id: "crc-none", sizes: []int64{6 * mib}, calls: 1, faults: []vendorsim.Fault{download(0, 0, vendorsim.CRCHeader{})}},
 		// No part was ever recorded, so everything is read again: what the
 		// vendor's store says of it still counts.
-		{id: "crc-after-refusal", sizes: []int64{6 * mib}, reason: state.BadContent, faults: []vendor.Fault{
-			download(0, 0, vendor.CRCHeader{Value: "1"}),
+		{id: "crc-after-refusal", sizes: []int64{6 * mib}, reason: state.BadContent, faults: []vendorsim.Fault{
+			download(0, 0, vendorsim.CRCHeader{Value: "1"}),
 		}},
 	})
 }
@@ -211,7 +211,7 @@ func TestSizes(t *testing.T) {
 		id string
 		n  int64
 	}{{"one", 1}, {"two", 2}, {"part-less-1", part - 1}, {"part", part}, {"part-1", part + 1}, {"parts-less-1", 2*part - 1}, {"parts", 2 * part}, {"parts-1", 2*part + 1}} {
-		fates = append(fates, fate{id: s.id, calls: 1, files: []vendor.File{file("talk.bin", content.Generate(uint64(s.n), s.n))}})
+		fates = append(fates, fate{id: s.id, calls: 1, files: []vendorsim.File{file("talk.bin", content.Generate(uint64(s.n), s.n))}})
 	}
 	w.endure(fates)
 }
@@ -223,7 +223,7 @@ func TestStallWithin(t *testing.T) {
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) }) // before the vendor waits for its handlers
 	w.endure([]fate{
-		{id: "stall", calls: 2, check: ranges(7 * mib), files: []vendor.File{
+		{id: "stall", calls: 2, check: ranges(7 * mib), files: []vendorsim.File{
 			file("a.mp4", &stalling{Content: movie(t, "stall", 0, 7*mib), at: 6 * mib, until: release}),
 		}},
 	})

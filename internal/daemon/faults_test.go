@@ -22,7 +22,7 @@ import (
 
 	"archiver/internal/daemon"
 	"archiver/internal/sandbox/content"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
@@ -33,17 +33,17 @@ const (
 
 // quiet is a vendor whose store says no CRC-64: taking one costs much under the
 // race detector.
-var quiet = vendor.Options{NoCRC64: true}
+var quiet = vendorsim.Options{NoCRC64: true}
 
 // fate is a recording of a test and what has to become of it.
 type fate struct {
 	id     string
 	sizes  []int64
-	files  []vendor.File  // instead of MP4 files of those sizes
-	faults []vendor.Fault // of this recording; Subject is filled in
-	reason state.Reason   // it ends quarantined for this; "" is archived
-	marks  string         // of its first file
-	calls  int            // how often its first file is asked for; 0 is not looked at
+	files  []vendorsim.File  // instead of MP4 files of those sizes
+	faults []vendorsim.Fault // of this recording; Subject is filled in
+	reason state.Reason      // it ends quarantined for this; "" is archived
+	marks  string            // of its first file
+	calls  int               // how often its first file is asked for; 0 is not looked at
 	check  func(t *testing.T, w *world, r state.Recording)
 }
 
@@ -52,7 +52,7 @@ func (w *world) add(f fate) {
 	w.t.Helper()
 	if f.files == nil {
 		w.recording(f.id, f.sizes...)
-	} else if err := w.vendor.AddRecording(vendor.Recording{ID: f.id, Tenant: "acme", ConferenceKey: "1866", EntID: 52, Files: f.files}); err != nil {
+	} else if err := w.vendor.AddRecording(vendorsim.Recording{ID: f.id, Tenant: "acme", ConferenceKey: "1866", EntID: 52, Files: f.files}); err != nil {
 		w.t.Fatal(err)
 	}
 	for _, x := range f.faults {
@@ -119,9 +119,9 @@ func (w *world) keptSource() {
 }
 
 // downloads returns the requests for the files of a recording.
-func (w *world) downloads(id string) []vendor.Call {
-	var out []vendor.Call
-	for _, c := range w.vendor.CallsOf(vendor.Download) {
+func (w *world) downloads(id string) []vendorsim.Call {
+	var out []vendorsim.Call
+	for _, c := range w.vendor.CallsOf(vendorsim.Download) {
 		if c.RecordID == id {
 			out = append(out, c)
 		}
@@ -212,7 +212,7 @@ func (w *world) keptSecrets(logs *observer.ObservedLogs) {
 	w.t.Helper()
 	_, s3secret := store.Keys()
 	secrets := []string{authKey, s3secret}
-	for _, c := range w.vendor.CallsOf(vendor.Download) {
+	for _, c := range w.vendor.CallsOf(vendorsim.Download) {
 		if c.RawQuery == "" {
 			continue
 		}
@@ -286,8 +286,8 @@ func (w *world) plant(key, body string) {
 }
 
 // file is one file of a recording of tests.
-func file(name string, c content.Content) vendor.File {
-	return vendor.File{Start: begun, Stop: begun.Add(14 * time.Second), Name: name, Content: c}
+func file(name string, c content.Content) vendorsim.File {
+	return vendorsim.File{Start: begun, Stop: begun.Add(14 * time.Second), Name: name, Content: c}
 }
 
 // cutMovie is a recording that was cut short: an MP4 without moov.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"archiver/internal/sandbox/content"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
@@ -22,19 +22,19 @@ func TestVendorFaults(t *testing.T) {
 	small := []int64{mib}
 	w.endure([]fate{
 		{id: "fine", sizes: small},
-		{id: "500", sizes: small, faults: []vendor.Fault{listing(0, 2, vendor.Status{Code: 500})}},
-		{id: "envelope500", sizes: small, faults: []vendor.Fault{listing(0, 2, vendor.Envelope{Code: "500"})}},
-		{id: "429", sizes: small, faults: []vendor.Fault{listing(0, 1, vendor.Status{Code: 429, RetryAfter: time.Second})}},
-		{id: "html", sizes: small, faults: []vendor.Fault{listing(0, 1, vendor.HTML{})}},
-		{id: "reset", sizes: small, faults: []vendor.Fault{listing(0, 1, vendor.Reset{})}},
-		{id: "lost", sizes: small, faults: []vendor.Fault{listing(0, 1, vendor.Reset{AfterEffect: true})}},
-		{id: "cut", sizes: small, faults: []vendor.Fault{listing(0, 1, vendor.Truncate{At: 100})}},
-		{id: "commas", sizes: small, faults: []vendor.Fault{listing(0, 0, vendor.Style{TrailingCommas: true, NumericCode: true})}},
-		{id: "members", sizes: small, faults: []vendor.Fault{listing(0, 0, vendor.ExtraMembers())}},
+		{id: "500", sizes: small, faults: []vendorsim.Fault{listing(0, 2, vendorsim.Status{Code: 500})}},
+		{id: "envelope500", sizes: small, faults: []vendorsim.Fault{listing(0, 2, vendorsim.Envelope{Code: "500"})}},
+		{id: "429", sizes: small, faults: []vendorsim.Fault{listing(0, 1, vendorsim.Status{Code: 429, RetryAfter: time.Second})}},
+		{id: "html", sizes: small, faults: []vendorsim.Fault{listing(0, 1, vendorsim.HTML{})}},
+		{id: "reset", sizes: small, faults: []vendorsim.Fault{listing(0, 1, vendorsim.Reset{})}},
+		{id: "lost", sizes: small, faults: []vendorsim.Fault{listing(0, 1, vendorsim.Reset{AfterEffect: true})}},
+		{id: "cut", sizes: small, faults: []vendorsim.Fault{listing(0, 1, vendorsim.Truncate{At: 100})}},
+		{id: "commas", sizes: small, faults: []vendorsim.Fault{listing(0, 0, vendorsim.Style{TrailingCommas: true, NumericCode: true})}},
+		{id: "members", sizes: small, faults: []vendorsim.Fault{listing(0, 0, vendorsim.ExtraMembers())}},
 		// The link has expired, and the vendor's API fails when a fresh one is asked for.
-		{id: "refresh-fails", sizes: []int64{7 * mib}, check: ranges(7 * mib), faults: []vendor.Fault{
-			download(0, 1, vendor.Truncate{At: 6 * mib}), download(1, 1, vendor.Status{Code: 403}),
-			listing(1, 2, vendor.Status{Code: 500}),
+		{id: "refresh-fails", sizes: []int64{7 * mib}, check: ranges(7 * mib), faults: []vendorsim.Fault{
+			download(0, 1, vendorsim.Truncate{At: 6 * mib}), download(1, 1, vendorsim.Status{Code: 403}),
+			listing(1, 2, vendorsim.Status{Code: 500}),
 		}},
 	})
 	w.keptSecrets(logs)
@@ -46,13 +46,13 @@ func TestShortLinks(t *testing.T) {
 	t.Parallel()
 	var w *world
 	var expire sync.Once
-	w = newWorld(t, worldOptions{vendor: vendor.Options{NoCRC64: true, LinkTTL: 30 * time.Second, OnCall: func(c vendor.Call) {
-		if c.Name == vendor.Download && c.RecordID == "one" {
+	w = newWorld(t, worldOptions{vendor: vendorsim.Options{NoCRC64: true, LinkTTL: 30 * time.Second, OnCall: func(c vendorsim.Call) {
+		if c.Name == vendorsim.Download && c.RecordID == "one" {
 			expire.Do(func() { w.advance(5 * time.Minute) }) // for us it has expired
 		}
 	}}})
-	w.endure([]fate{{id: "one", sizes: []int64{7 * mib}, check: ranges(7 * mib), faults: []vendor.Fault{
-		download(0, 1, vendor.Truncate{At: 6 * mib}),
+	w.endure([]fate{{id: "one", sizes: []int64{7 * mib}, check: ranges(7 * mib), faults: []vendorsim.Fault{
+		download(0, 1, vendorsim.Truncate{At: 6 * mib}),
 	}}})
 	if n := len(w.vendor.CallsOf("getRecords")); n < 3 {
 		t.Errorf("the vendor was asked %d times for links that do not last", n)
@@ -65,22 +65,22 @@ func TestSourceChanges(t *testing.T) {
 	t.Parallel()
 	var w *world
 	var change sync.Map
-	w = newWorld(t, worldOptions{transfer: "  concurrency: 16\n", vendor: vendor.Options{NoCRC64: true, OnCall: func(c vendor.Call) {
-		if c.Name != vendor.Download || !strings.HasPrefix(c.RecordID, "changes") {
+	w = newWorld(t, worldOptions{transfer: "  concurrency: 16\n", vendor: vendorsim.Options{NoCRC64: true, OnCall: func(c vendorsim.Call) {
+		if c.Name != vendorsim.Download || !strings.HasPrefix(c.RecordID, "changes") {
 			return
 		}
 		if _, done := change.LoadOrStore(c.RecordID, true); !done {
 			w.vendor.ReplaceContent(c.RecordID, 0, content.Changed(movie(w.t, c.RecordID, 0, 7*mib), 4096))
 		}
 	}}})
-	cut := download(0, 1, vendor.Truncate{At: 6 * mib})
+	cut := download(0, 1, vendorsim.Truncate{At: 6 * mib})
 	w.endure([]fate{
-		{id: "changes", sizes: []int64{7 * mib}, faults: []vendor.Fault{cut}},
-		{id: "changes-modified", sizes: []int64{7 * mib}, faults: []vendor.Fault{cut, download(0, 0, vendor.Validators{NoETag: true})}},
-		{id: "changes-no-validators", sizes: []int64{7 * mib}, faults: []vendor.Fault{
-			cut, download(0, 0, vendor.Validators{NoETag: true, NoLastModified: true}),
+		{id: "changes", sizes: []int64{7 * mib}, faults: []vendorsim.Fault{cut}},
+		{id: "changes-modified", sizes: []int64{7 * mib}, faults: []vendorsim.Fault{cut, download(0, 0, vendorsim.Validators{NoETag: true})}},
+		{id: "changes-no-validators", sizes: []int64{7 * mib}, faults: []vendorsim.Fault{
+			cut, download(0, 0, vendorsim.Validators{NoETag: true, NoLastModified: true}),
 		}},
-		{id: "changes-no-ranges", sizes: []int64{7 * mib}, faults: []vendor.Fault{cut, download(0, 0, vendor.NoRanges{})}},
+		{id: "changes-no-ranges", sizes: []int64{7 * mib}, faults: []vendorsim.Fault{cut, download(0, 0, vendorsim.NoRanges{})}},
 	})
 }
 
@@ -95,8 +95,8 @@ func TestTooLarge(t *testing.T) {
 				t.Errorf("%s after %d attempts", r.Detail, r.Files[0].Attempts)
 			}
 		}},
-		{id: "undeclared", sizes: []int64{6*mib + 1}, reason: state.DownloadFailed, faults: []vendor.Fault{
-			download(0, 0, vendor.NoLength{}), listing(0, 0, vendor.WithoutMembers("fileSize")),
+		{id: "undeclared", sizes: []int64{6*mib + 1}, reason: state.DownloadFailed, faults: []vendorsim.Fault{
+			download(0, 0, vendorsim.NoLength{}), listing(0, 0, vendorsim.WithoutMembers("fileSize")),
 		}},
 		{id: "largest", sizes: []int64{6 * mib}},
 	})
@@ -108,9 +108,9 @@ func TestHosts(t *testing.T) {
 	w := newWorld(t, worldOptions{vendor: quiet, tenant: "    download_hosts: [\"127.0.0.*\"]\n"})
 	other := strings.Replace(w.vendor.DownloadURL(), "127.0.0.1", "localhost", 1)
 	w.endure([]fate{
-		{id: "listed", sizes: []int64{mib}, faults: []vendor.Fault{download(0, 1, vendor.Redirect{})}},
-		{id: "unlisted", sizes: []int64{mib}, reason: state.DownloadFailed, calls: 1, faults: []vendor.Fault{
-			download(0, 1, vendor.Redirect{Base: other}),
+		{id: "listed", sizes: []int64{mib}, faults: []vendorsim.Fault{download(0, 1, vendorsim.Redirect{})}},
+		{id: "unlisted", sizes: []int64{mib}, reason: state.DownloadFailed, calls: 1, faults: []vendorsim.Fault{
+			download(0, 1, vendorsim.Redirect{Base: other}),
 		}},
 	})
 }
@@ -124,18 +124,18 @@ func (w *world) second(lines string) {
 
 func (w *world) recordingOf(tenant, id string, sizes ...int64) {
 	w.t.Helper()
-	r := vendor.Recording{ID: id, Tenant: tenant, ConferenceKey: "1866", EntID: 52}
+	r := vendorsim.Recording{ID: id, Tenant: tenant, ConferenceKey: "1866", EntID: 52}
 	for i, n := range sizes {
 		start := begun.Add(time.Duration(i) * time.Hour)
-		r.Files = append(r.Files, vendor.File{Start: start, Stop: start.Add(14 * time.Second), Content: movie(w.t, id, i, n)})
+		r.Files = append(r.Files, vendorsim.File{Start: start, Stop: start.Add(14 * time.Second), Content: movie(w.t, id, i, n)})
 	}
 	if err := w.vendor.AddRecording(r); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func twoTenants() vendor.Options {
-	return vendor.Options{NoCRC64: true, Tenants: map[string]string{"acme": authKey, "beta": otherKey}}
+func twoTenants() vendorsim.Options {
+	return vendorsim.Options{NoCRC64: true, Tenants: map[string]string{"acme": authKey, "beta": otherKey}}
 }
 
 // TestLoopbackRefused needs a tenant that has not been allowed loopback.
@@ -167,7 +167,7 @@ func TestTwoTenants(t *testing.T) {
 	w.second("    allow_loopback: true\n")
 	w.recording("one", mib, 6*mib)
 	w.recordingOf("beta", "two", mib, 6*mib)
-	remove := w.vendor.Inject(vendor.Fault{Call: "getRecords", Subject: "one", Do: vendor.Envelope{Code: "403"}})
+	remove := w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Subject: "one", Do: vendorsim.Envelope{Code: "403"}})
 	d := w.open()
 	two := state.Key{Tenant: "beta", RecordID: "two"}
 	end := w.begin(d, 30*time.Second, key("one"), two)
@@ -234,7 +234,7 @@ func TestAdopted(t *testing.T) {
 	w := newWorld(t, worldOptions{vendor: quiet})
 	w.recording("first", mib)
 	w.recording("second", 6*mib)
-	if err := w.vendor.AddRecording(vendor.Recording{ID: "asked", Tenant: "acme", ConferenceKey: "1866", Also: []string{"first", "second"}}); err != nil {
+	if err := w.vendor.AddRecording(vendorsim.Recording{ID: "asked", Tenant: "acme", ConferenceKey: "1866", Also: []string{"first", "second"}}); err != nil {
 		t.Fatal(err)
 	}
 	d := w.open()
@@ -254,12 +254,12 @@ func TestCarried(t *testing.T) {
 	w := newWorld(t, worldOptions{vendor: quiet})
 	f := file("a.mp4", movie(t, "x", 0, 7*mib))
 	f.CarriedID = "carried"
-	err := w.vendor.AddRecording(vendor.Recording{ID: "asked", Tenant: "acme", ConferenceKey: "1866", Files: []vendor.File{f}})
+	err := w.vendor.AddRecording(vendorsim.Recording{ID: "asked", Tenant: "acme", ConferenceKey: "1866", Files: []vendorsim.File{f}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.vendor.Inject(vendor.Fault{Call: vendor.Download, Times: 1, Do: vendor.Truncate{At: 6 * mib}})
-	w.vendor.Inject(vendor.Fault{Call: vendor.Download, After: 1, Times: 1, Do: vendor.Status{Code: 403}})
+	w.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, Times: 1, Do: vendorsim.Truncate{At: 6 * mib}})
+	w.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, After: 1, Times: 1, Do: vendorsim.Status{Code: 403}})
 	d := w.open()
 	w.backfill(d, "asked")
 	if r := w.get(d, "asked"); r.Status != state.Redirected {
@@ -280,7 +280,7 @@ func TestLateFile(t *testing.T) {
 	w.backfill(d, "one")
 	w.archived(d, "one")
 	late := begun.Add(2 * time.Hour)
-	if err := w.vendor.AddFile("one", vendor.File{Start: late, Stop: late.Add(time.Minute), Content: movie(t, "late", 3, 6*mib)}); err != nil {
+	if err := w.vendor.AddFile("one", vendorsim.File{Start: late, Stop: late.Add(time.Minute), Content: movie(t, "late", 3, 6*mib)}); err != nil {
 		t.Fatal(err)
 	}
 	w.advance(2 * time.Hour) // past the first recheck
@@ -312,7 +312,7 @@ func TestNeverReady(t *testing.T) {
 	w.recording("none")
 	f := file("a.mp4", movie(t, "later", 0, mib))
 	f.ReadyAt = time.Now().Add(time.Hour)
-	err := w.vendor.AddRecording(vendor.Recording{ID: "unfinished", Tenant: "acme", ConferenceKey: "1866", Files: []vendor.File{f}})
+	err := w.vendor.AddRecording(vendorsim.Recording{ID: "unfinished", Tenant: "acme", ConferenceKey: "1866", Files: []vendorsim.File{f}})
 	if err != nil {
 		t.Fatal(err)
 	}

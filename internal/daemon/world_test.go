@@ -23,7 +23,7 @@ import (
 	"archiver/internal/sandbox/content"
 	"archiver/internal/sandbox/faultproxy"
 	"archiver/internal/sandbox/s3server"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
@@ -63,7 +63,7 @@ const authKey = "the-tenants-auth-key"
 // world is one vendor, one bucket behind a fault proxy, and a configuration.
 type world struct {
 	t      *testing.T
-	vendor *vendor.Server
+	vendor *vendorsim.Server
 	proxy  *faultproxy.Proxy
 	bucket string
 	dir    string
@@ -73,7 +73,7 @@ type world struct {
 
 // worldOptions vary a world.
 type worldOptions struct {
-	vendor   vendor.Options
+	vendor   vendorsim.Options
 	cos      bool
 	tenant   string // YAML lines of tenants.acme, indented by 4
 	storage  string // of storage, indented by 2
@@ -92,7 +92,7 @@ func newWorld(t *testing.T, o worldOptions) *world {
 	if o.vendor.Tenants == nil {
 		o.vendor.Tenants = map[string]string{"acme": authKey}
 	}
-	w := &world{t: t, vendor: vendor.New(o.vendor), dir: t.TempDir(), extra: o}
+	w := &world{t: t, vendor: vendorsim.New(o.vendor), dir: t.TempDir(), extra: o}
 	if err := w.vendor.Start(""); err != nil {
 		t.Fatal(err)
 	}
@@ -199,10 +199,10 @@ var begun = time.Date(2019, 5, 31, 1, 43, 9, 0, time.UTC)
 // recording adds a recording of MP4 files of these sizes.
 func (w *world) recording(id string, sizes ...int64) {
 	w.t.Helper()
-	r := vendor.Recording{ID: id, Tenant: "acme", ConferenceKey: "1866", EntID: 52}
+	r := vendorsim.Recording{ID: id, Tenant: "acme", ConferenceKey: "1866", EntID: 52}
 	for i, n := range sizes {
 		start := begun.Add(time.Duration(i) * time.Hour)
-		r.Files = append(r.Files, vendor.File{Start: start, Stop: start.Add(14 * time.Second), Content: movie(w.t, id, i, n)})
+		r.Files = append(r.Files, vendorsim.File{Start: start, Stop: start.Add(14 * time.Second), Content: movie(w.t, id, i, n)})
 	}
 	if err := w.vendor.AddRecording(r); err != nil {
 		w.t.Fatal(err)

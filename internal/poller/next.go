@@ -34,7 +34,8 @@ func (d *planner) aside() {
 	}
 }
 
-// daily asks again in a day, while the source may still exist.
+// daily asks again in a day, or sooner where the source will not exist for so
+// long, while it may still exist.
 func (d *planner) daily() {
 	d.poll.Interval, d.poll.NextAt = day, d.at.Add(day)
 	if d.pol.retention <= 0 {
@@ -44,9 +45,17 @@ func (d *planner) daily() {
 	if stop.IsZero() { // it may have been recorded until we gave up
 		stop = d.rec.TrackedAt.Add(d.pol.giveUpAfter)
 	}
-	if d.poll.NextAt.After(stop.Add(d.pol.retention)) {
+	deadline := stop.Add(d.pol.retention)
+	if !d.at.Before(deadline) {
 		d.poll.NextAt = time.Time{}
+		return
 	}
+	for _, f := range d.rec.Files {
+		if f.Phase == state.FileQuarantined && !f.Superseded && f.Deadline.After(d.at) && f.Deadline.Before(deadline) {
+			deadline = f.Deadline // of what is to be saved
+		}
+	}
+	d.poll.NextAt = state.RetryAt(d.at, deadline)
 }
 
 func (d *planner) quarantine(r state.Reason, detail string) {

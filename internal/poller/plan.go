@@ -12,7 +12,9 @@ const (
 	// eager is how long a waiting recording is asked about at every run.
 	eager = time.Hour
 	// day is how often a quarantined recording is asked about. As
-	// Poll.Interval it marks that Poll.NextAt is such a daily poll.
+	// Poll.Interval it marks that Poll.NextAt is such a daily poll, also one
+	// that a deadline brought forward; state sets it likewise for what others
+	// quarantine.
 	day = 24 * time.Hour
 	// lapse is when a daily poll that could not be answered is repeated.
 	lapse = time.Hour
@@ -117,13 +119,16 @@ func (d *planner) postpone() {
 func ended(s state.Status) bool { return s == state.SourceDeleted || s == state.Redirected }
 
 func (d *planner) listing(f facts) {
-	again := d.rec.Status == state.Quarantined && d.poll.Interval == day && !d.poll.NextAt.After(d.at)
+	aside := d.rec.Status == state.Quarantined
+	again := aside && d.poll.Interval == day && !d.poll.NextAt.After(d.at)
 	d.remember(f)
 	if again && d.worthRetrying(f) {
 		d.do(state.Retry{})
-		d.poll.Interval = 0
 	}
 	d.files(f)
+	if aside && d.rec.Status != state.Quarantined {
+		d.poll.Interval = 0 // it was the mark of a daily poll
+	}
 	if !ended(d.rec.Status) {
 		d.missing(f)
 		d.gone(f)
@@ -192,11 +197,12 @@ func (d *planner) worthRetrying(f facts) bool {
 // gone applies the rule for a recording of which nothing is listed any more:
 // three listings in a row over at least settle, and no warrant of ours.
 func (d *planner) gone(f facts) {
-	if !d.vanishing(f) || d.poll.Empty < enough || d.at.Sub(d.poll.EmptySince) < d.pol.settle {
-		return
+	if d.vanishing(f) && d.poll.Empty >= enough && d.at.Sub(d.poll.EmptySince) >= d.pol.settle {
+		d.do(state.Gone{Detail: "three listings in a row over " + d.pol.settle.String() + " list nothing of it"})
 	}
-	d.do(state.Gone{Detail: "three listings in a row over " + d.pol.settle.String() + " list nothing of it"})
-	if d.rec.SettledAt.IsZero() && len(d.rec.Files) > 0 && !anyFile(d.rec, func(f state.File) bool { return !have(f) }) {
+	// Also later: a transfer that was under way may have come to a good end.
+	if len(f.items) == 0 && !d.rec.SourceGoneAt.IsZero() && d.rec.SettledAt.IsZero() &&
+		len(d.rec.Files) > 0 && !anyFile(d.rec, func(f state.File) bool { return !have(f) }) {
 		d.do(state.Settle{}) // we have all that there was, and nothing can follow
 	}
 }

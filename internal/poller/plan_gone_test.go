@@ -127,7 +127,7 @@ func TestSourceChangedAfterArchiving(t *testing.T) {
 	})
 	t.Run("quarantined", func(t *testing.T) {
 		s := begin(t).polled(10*m, size(5)).apply(11*m, state.QuarantineFile{FileID: "f1", Reason: state.DownloadFailed})
-		want(t, s.poll(h, size(6)), "relist f1", "next 24h0m0s")
+		want(t, s.poll(h, size(6)), "relist f1", "next 23h11m0s")
 	})
 	t.Run("corrected to what we have", func(t *testing.T) {
 		s := begin(t).polled(10*m, size(5)).verified(11*m, "f1", 6)
@@ -145,12 +145,36 @@ func TestQuarantined(t *testing.T) {
 	f1 := item("f1", 5, 0)
 	t.Run("a file: daily, while it is listed", func(t *testing.T) {
 		s := begin(t).polled(10*m, list(f1)).apply(11*m, state.QuarantineFile{FileID: "f1", Reason: state.DownloadFailed})
-		want(t, s.poll(h, list(f1)), "next 24h0m0s")
-		want(t, s.poll(2*h, list(f1)), "next 23h0m0s") // asked by a person: the daily poll stays
+		want(t, s.poll(h, list(f1)), "next 23h11m0s") // asked by a person: the daily poll stays
+		want(t, s.poll(2*h, list(f1)), "next 22h11m0s")
 		want(t, s.poll(25*h, list(of("S", item("f9", 5, 0)))), "miss f1", "next 24h0m0s")
 		want(t, s.poll(49*h, list(f1)), "retry", "next 10m0s") // the listing has changed back
 		if f, _ := s.rec.File("f1"); f.Phase != state.Discovered || s.rec.Status != state.Archiving {
 			t.Errorf("%s, file %s", s.rec.Status, f.Phase)
+		}
+	})
+	t.Run("a file: the first poll after it is the retry", func(t *testing.T) {
+		s := begin(t).polled(10*m, list(f1)).apply(11*m, state.QuarantineFile{FileID: "f1", Reason: state.DownloadFailed})
+		if got := s.next(11 * m); got != "24h0m0s" {
+			t.Fatalf("the retry is in %s", got)
+		}
+		want(t, s.poll(24*h+11*m, list(f1)), "retry", "next 47h59m0s")
+		s.apply(25*h, state.QuarantineFile{FileID: "f1", Reason: state.DownloadFailed})
+		want(t, s.poll(49*h, refused(fault.Temporary, meetingapi.ErrServer)), "next 1h0m0s")
+		want(t, s.poll(50*h, list(f1)), "retry", "next 22h10m0s")
+	})
+	t.Run("a file that vanished comes whole after all", func(t *testing.T) {
+		s := begin(t).polled(m, list(f1)).apply(2*m, state.Start{FileID: "f1"}, state.Pin{FileID: "f1"})
+		s.polled(3*m, list()).polled(8*m, list())
+		want(t, s.poll(13*m, list()), "miss f1", "quarantine f1 source_gone", "gone", "next 24h0m0s")
+		s.apply(14*m, state.MarkStored{FileID: "f1", Size: 5, Sums: state.Checksums{SHA256: "00"}})
+		if s.rec.Status != state.Archiving || s.next(14*m) != "0s" {
+			t.Errorf("it is %s, next %s", s.rec.Status, s.next(14*m))
+		}
+		want(t, s.poll(14*m, list()), "miss f1", "settle", "next 1h0m0s")
+		s.apply(15*m, state.Verify{FileID: "f1", Level: state.LevelFullObject}).archived(16 * m)
+		if s.rec.Status != state.Archived {
+			t.Errorf("it is %s", s.rec.Status)
 		}
 	})
 	t.Run("never produced, then there", func(t *testing.T) {
@@ -180,8 +204,34 @@ func TestQuarantined(t *testing.T) {
 		s := begin(t)
 		s.pol.retention = 7 * 24 * h
 		s.polled(10*m, list(f1)).apply(11*m, state.QuarantineFile{FileID: "f1", Reason: state.DownloadFailed})
-		want(t, s.poll(h, list(f1)), "next 24h0m0s")
-		want(t, s.poll(6*24*h+1, list()), "miss f1", "next never")
+		want(t, s.poll(h, list(f1)), "next 23h11m0s")
+		want(t, s.poll(6*24*h, list()), "miss f1", "next 24h0m0s")
+		want(t, s.poll(7*24*h, list()), "miss f1", "next never")
+	})
+	t.Run("sooner while the source may still exist", func(t *testing.T) {
+		bad := func(s *story, after time.Duration) {
+			s.apply(after, state.QuarantineFile{FileID: "f1", Reason: state.DownloadFailed})
+		}
+		s := begin(t)
+		s.pol.retention = 30 * h
+		bad(s.polled(10*m, list(f1)), 10*h)
+		want(t, []string{s.next(10 * h)}, "10h0m0s") // half of what is left
+		want(t, s.poll(20*h, list(f1))[:1], "retry")
+		bad(s, 21*h)
+		want(t, []string{s.next(21 * h)}, "4h30m0s")
+		want(t, s.poll(25*h+30*m, list()), "miss f1", "next 2h15m0s")
+		want(t, s.poll(29*h, list()), "miss f1", "next 1h0m0s")
+		want(t, s.poll(30*h, list()), "miss f1", "gone", "next never")
+	})
+	t.Run("sooner for the file that has less time", func(t *testing.T) {
+		f2 := item("f2", 6, 10*h)
+		s := begin(t)
+		s.pol.retention = 30 * h
+		s.polled(11*h, list(f1, f2)).verified(11*h, "f2", 6)
+		s.poll(24*h, list(f2))
+		s.poll(24*h+5*m, list(f2))
+		// f1 has until 30 h, the recording until 40 h.
+		want(t, s.poll(24*h+10*m, list(f2)), "miss f1", "quarantine f1 source_gone", "next 2h55m0s")
 	})
 }
 

@@ -14,7 +14,7 @@ import (
 
 	"archiver/internal/fault"
 	"archiver/internal/poller"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
@@ -127,7 +127,7 @@ func TestDocumentSample(t *testing.T) {
 func TestAdoptedKeepTheirOwnPolls(t *testing.T) {
 	w := newWorld(t)
 	w.add("B", file(-time.Hour, 10))
-	w.addRecording(vendor.Recording{ID: "A", Tenant: "acme", ConferenceKey: "1866", Also: []string{"B"}, Files: []vendor.File{file(-2*time.Hour, 20)}})
+	w.addRecording(vendorsim.Recording{ID: "A", Tenant: "acme", ConferenceKey: "1866", Also: []string{"B"}, Files: []vendorsim.File{file(-2*time.Hour, 20)}})
 	w.track("A")
 	w.run(0)
 	w.run(time.Minute)
@@ -153,8 +153,8 @@ func TestUnusableItems(t *testing.T) {
 	f := file(-time.Hour, 10)
 	f.CarriedID = "bad\u0001id"
 	w.add("R", f)
-	remove := w.vendor.Inject(vendor.Fault{Call: "getRecords", Do: vendor.EditItems(func(items []vendor.Item) []vendor.Item {
-		return append(items, vendor.Item{{Name: "surprise", Value: 1}})
+	remove := w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Do: vendorsim.EditItems(func(items []vendorsim.Item) []vendorsim.Item {
+		return append(items, vendorsim.Item{{Name: "surprise", Value: 1}})
 	})})
 	w.track("R")
 	w.run(0)
@@ -172,14 +172,14 @@ func TestUnusableItems(t *testing.T) {
 // TestOneBadRecording: whatever the vendor answers about some, the others go on.
 func TestOneBadRecording(t *testing.T) {
 	w := newWorld(t)
-	faults := map[string]vendor.Action{
-		"e400": vendor.Envelope{Code: "400"}, "e500": vendor.Envelope{Code: "500"}, "e1": vendor.Envelope{Code: "200001"},
-		"e8": vendor.Envelope{Code: "200008"}, "h503": vendor.Status{Code: 503, RetryAfter: time.Hour}, "html": vendor.HTML{},
-		"reset": vendor.Reset{}, "new": vendor.Envelope{Code: "999999"},
-		"garbage": vendor.EditItems(func([]vendor.Item) []vendor.Item { return []vendor.Item{nil, {{Name: "downUrl", Value: 7}}} }),
+	faults := map[string]vendorsim.Action{
+		"e400": vendorsim.Envelope{Code: "400"}, "e500": vendorsim.Envelope{Code: "500"}, "e1": vendorsim.Envelope{Code: "200001"},
+		"e8": vendorsim.Envelope{Code: "200008"}, "h503": vendorsim.Status{Code: 503, RetryAfter: time.Hour}, "html": vendorsim.HTML{},
+		"reset": vendorsim.Reset{}, "new": vendorsim.Envelope{Code: "999999"},
+		"garbage": vendorsim.EditItems(func([]vendorsim.Item) []vendorsim.Item { return []vendorsim.Item{nil, {{Name: "downUrl", Value: 7}}} }),
 	}
 	for id, do := range faults {
-		w.vendor.Inject(vendor.Fault{Call: "getRecords", Subject: id, Do: do})
+		w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Subject: id, Do: do})
 		w.add(id, file(-time.Hour, 10))
 		w.track(id)
 	}
@@ -236,7 +236,7 @@ func TestAsk(t *testing.T) {
 	if _, err := w.Ask(t.Context(), state.Key{Tenant: "gone", RecordID: "R"}); fault.KindOf(err) != fault.NotFound {
 		t.Errorf("%v", err)
 	}
-	w.vendor.Inject(vendor.Fault{Call: "getRecords", Do: vendor.Envelope{Code: "500"}})
+	w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Do: vendorsim.Envelope{Code: "500"}})
 	if r, err := w.Ask(t.Context(), key("R")); fault.KindOf(err) != fault.Temporary || r.Poll.Error == "" {
 		t.Errorf("%v %+v", err, r.Poll)
 	}
@@ -248,7 +248,7 @@ func TestCut(t *testing.T) {
 	w.add("R", file(-time.Hour, 10))
 	w.track("R")
 	before := w.get("R")
-	remove := w.vendor.Inject(vendor.Fault{Call: "getRecords", Do: vendor.Hang{}})
+	remove := w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Do: vendorsim.Hang{}})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { _, err := w.PollOnce(ctx, start); done <- err }()
@@ -307,7 +307,7 @@ func TestNewRefuses(t *testing.T) {
 func TestDeleting(t *testing.T) {
 	w := newWorld(t)
 	w.add("R", file(-time.Hour, 10))
-	w.addRecording(vendor.Recording{ID: "A", Tenant: "acme", ConferenceKey: "1866", Also: []string{"R"}})
+	w.addRecording(vendorsim.Recording{ID: "A", Tenant: "acme", ConferenceKey: "1866", Also: []string{"R"}})
 	w.track("R")
 	w.run(0)
 	archive(w, "R")

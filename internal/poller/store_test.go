@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"archiver/internal/poller"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
@@ -38,7 +38,7 @@ func TestKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.vendor.Inject(vendor.Fault{Call: "getRecords", Do: vendor.WrongFileSize(11)})
+	w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Do: vendorsim.WrongFileSize(11)})
 	w.run(2 * time.Hour)
 	f, ok := w.get("R").File(id + "-2")
 	if !ok || !strings.Contains(f.Key, "~"+id+"-2.mp4") || f.DeclaredSize != 11 {
@@ -78,7 +78,7 @@ func TestStoreFails(t *testing.T) {
 			set(f)
 			w := newWorld(t, func(o *poller.Options) { o.Store = f })
 			w.add("B", file(-time.Hour, 10))
-			w.addRecording(vendor.Recording{ID: "A", Tenant: "acme", ConferenceKey: "1866", Also: []string{"B"}})
+			w.addRecording(vendorsim.Recording{ID: "A", Tenant: "acme", ConferenceKey: "1866", Also: []string{"B"}})
 			w.track("A")
 			if _, err := w.PollOnce(t.Context(), start); !errors.Is(err, full) {
 				t.Errorf("error is %v", err)
@@ -102,7 +102,7 @@ func TestIllegalMove(t *testing.T) {
 	w := newWorld(t, func(o *poller.Options) { o.Store = f })
 	w.add("B", file(-time.Hour, 10))
 	w.add("C", file(-time.Hour, 10))
-	w.addRecording(vendor.Recording{ID: "A", Tenant: "acme", ConferenceKey: "1866", Also: []string{"B"}})
+	w.addRecording(vendorsim.Recording{ID: "A", Tenant: "acme", ConferenceKey: "1866", Also: []string{"B"}})
 	w.track("A", "C")
 	w.run(0)
 	w.is("A", state.Waiting)

@@ -10,7 +10,7 @@ import (
 
 	"archiver/internal/fault"
 	"archiver/internal/poller"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
@@ -20,7 +20,7 @@ func TestForbiddenAlone(t *testing.T) {
 	w.add("good", file(-time.Hour, 10))
 	w.track("good")
 	w.run(0)
-	w.addRecording(vendor.Recording{ID: "theirs", Tenant: "other", ConferenceKey: "9"})
+	w.addRecording(vendorsim.Recording{ID: "theirs", Tenant: "other", ConferenceKey: "9"})
 	w.add("late", file(-time.Hour, 10))
 	w.track("theirs", "late")
 	w.run(time.Minute)
@@ -41,7 +41,7 @@ func TestForbiddenArchived(t *testing.T) {
 	w.track("good", "R")
 	w.run(0)
 	archive(w, "R")
-	w.vendor.Inject(vendor.Fault{Call: "getRecords", Subject: "R", Do: vendor.Envelope{Code: "403"}})
+	w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Subject: "R", Do: vendorsim.Envelope{Code: "403"}})
 	if _, err := w.Ask(t.Context(), key("good")); err != nil {
 		t.Fatal(err)
 	}
@@ -75,11 +75,11 @@ func TestSuspension(t *testing.T) {
 		w.add(id) // no file: due at every run
 	}
 	w.track(ids...)
-	w.addRecording(vendor.Recording{ID: "o", Tenant: "other", ConferenceKey: "9", Files: []vendor.File{file(-time.Hour, 10)}})
+	w.addRecording(vendorsim.Recording{ID: "o", Tenant: "other", ConferenceKey: "9", Files: []vendorsim.File{file(-time.Hour, 10)}})
 	w.run(0)
 	var lift []func()
 	for _, id := range ids {
-		lift = append(lift, w.vendor.Inject(vendor.Fault{Call: "getRecords", Subject: id, Do: vendor.Envelope{Code: "403"}}))
+		lift = append(lift, w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Subject: id, Do: vendorsim.Envelope{Code: "403"}}))
 	}
 	if _, err := w.store.Track(t.Context(), []state.Key{{Tenant: "other", RecordID: "o"}}); err != nil {
 		t.Fatal(err)
@@ -140,7 +140,7 @@ func TestSuspensionAtOnce(t *testing.T) {
 	w := newWorld(t)
 	for i := range 20 {
 		id := fmt.Sprintf("r%d", i)
-		w.addRecording(vendor.Recording{ID: id, Tenant: "other", ConferenceKey: "9"})
+		w.addRecording(vendorsim.Recording{ID: id, Tenant: "other", ConferenceKey: "9"})
 		w.track(id)
 	}
 	w.run(0)
@@ -167,7 +167,7 @@ func TestLastGoodSurvivesRestart(t *testing.T) {
 	w.run(0)
 	w.close()
 	w.open()
-	w.addRecording(vendor.Recording{ID: "theirs", Tenant: "other", ConferenceKey: "9"})
+	w.addRecording(vendorsim.Recording{ID: "theirs", Tenant: "other", ConferenceKey: "9"})
 	w.track("theirs")
 	w.run(time.Minute)
 	w.is("theirs", state.Quarantined)
@@ -183,9 +183,9 @@ func TestControlCannotTell(t *testing.T) {
 	w.add("good", file(-time.Hour, 10))
 	w.track("good")
 	w.run(0)
-	w.addRecording(vendor.Recording{ID: "theirs", Tenant: "other", ConferenceKey: "9"})
+	w.addRecording(vendorsim.Recording{ID: "theirs", Tenant: "other", ConferenceKey: "9"})
 	w.track("theirs")
-	remove := w.vendor.Inject(vendor.Fault{Call: "getRecords", Subject: "good", Do: vendor.Envelope{Code: "500"}})
+	remove := w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Subject: "good", Do: vendorsim.Envelope{Code: "500"}})
 	w.run(time.Minute)
 	w.is("theirs", state.Waiting)
 	if s := w.Suspended(); len(s) != 0 {
@@ -203,8 +203,8 @@ func TestControlIsGone(t *testing.T) {
 	w.add("good", file(-time.Hour, 10))
 	w.track("good")
 	w.run(0)
-	w.vendor.Inject(vendor.Fault{Call: "getRecords", Subject: "good", Do: vendor.Envelope{Code: "200008"}})
-	w.addRecording(vendor.Recording{ID: "theirs", Tenant: "other", ConferenceKey: "9"})
+	w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Subject: "good", Do: vendorsim.Envelope{Code: "200008"}})
+	w.addRecording(vendorsim.Recording{ID: "theirs", Tenant: "other", ConferenceKey: "9"})
 	w.track("theirs")
 	w.run(time.Minute)
 	if s := w.Suspended(); len(s) != 1 {
@@ -232,7 +232,7 @@ func TestForbiddenLastGoodItself(t *testing.T) {
 	w.add("only")
 	w.track("only")
 	w.run(0)
-	w.vendor.Inject(vendor.Fault{Call: "getRecords", Times: 1, Do: vendor.Envelope{Code: "403"}})
+	w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Times: 1, Do: vendorsim.Envelope{Code: "403"}})
 	_, seq := w.asked(0)
 	w.run(time.Minute)
 	if got, _ := w.asked(seq); len(got) != 1 || len(w.Suspended()) != 1 {

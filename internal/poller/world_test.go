@@ -17,7 +17,7 @@ import (
 	"archiver/internal/objectkey"
 	"archiver/internal/poller"
 	"archiver/internal/sandbox/content"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 	"archiver/internal/state/bolt"
 )
@@ -91,7 +91,7 @@ type world struct {
 	*poller.Poller
 	t      *testing.T
 	clock  *clock
-	vendor *vendor.Server
+	vendor *vendorsim.Server
 	store  state.Store
 	path   string
 	sink   *sink
@@ -102,7 +102,7 @@ type world struct {
 func newWorld(t *testing.T, change ...func(*poller.Options)) *world {
 	t.Helper()
 	w := &world{t: t, clock: &clock{now: start}, path: filepath.Join(t.TempDir(), "state.db")}
-	w.vendor = vendor.New(vendor.Options{
+	w.vendor = vendorsim.New(vendorsim.Options{
 		Tenants: map[string]string{"acme": "key-a", "other": "key-b"}, Clock: w.clock.Now, NoCRC64: true,
 	})
 	if err := w.vendor.Start(""); err != nil {
@@ -198,18 +198,18 @@ func tenant(t *testing.T, name string, v poller.Vendor) poller.Tenant {
 func key(id string) state.Key { return state.Key{Tenant: "acme", RecordID: id} }
 
 // file is a file that stopped at start+stop and is ready then.
-func file(stop time.Duration, size int64) vendor.File {
+func file(stop time.Duration, size int64) vendorsim.File {
 	at := start.Add(stop)
-	return vendor.File{Start: at.Add(-time.Minute), Stop: at, ReadyAt: at, Content: content.Generate(1, size)}
+	return vendorsim.File{Start: at.Add(-time.Minute), Stop: at, ReadyAt: at, Content: content.Generate(1, size)}
 }
 
 // add makes a recording of acme known to the vendor, without tracking it.
-func (w *world) add(id string, files ...vendor.File) {
+func (w *world) add(id string, files ...vendorsim.File) {
 	w.t.Helper()
-	w.addRecording(vendor.Recording{ID: id, Tenant: "acme", ConferenceKey: "1866", EntID: 52, Files: files})
+	w.addRecording(vendorsim.Recording{ID: id, Tenant: "acme", ConferenceKey: "1866", EntID: 52, Files: files})
 }
 
-func (w *world) addRecording(r vendor.Recording) {
+func (w *world) addRecording(r vendorsim.Recording) {
 	w.t.Helper()
 	if err := w.vendor.AddRecording(r); err != nil {
 		w.t.Fatal(err)

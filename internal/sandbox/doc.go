@@ -3,7 +3,7 @@
 // with the archiver's clients, because a type used on both sides would hide a
 // mistake on the wire.
 //
-//	vendor      the meeting vendor: six API calls and the download host behind its presigned links
+//	vendorsim   the meeting vendor: six API calls and the download host behind its presigned links
 //	s3server    a full S3 server in this process, with files on disk
 //	s3stub      an S3 server that checks every byte and keeps none, for measuring
 //	faultproxy  stands before an S3 server and makes it misbehave on request

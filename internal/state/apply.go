@@ -56,6 +56,13 @@ func ApplyWarrant(r Recording, env Env, w Warrant) (Recording, []Event, error) {
 	return Apply(r, env, warranted{id: w.ID})
 }
 
+// ApplyCovered notes in a recording that a warrant of another one covers it:
+// should it vanish with that one, the warrant explains it. Its status stays.
+// For stores alone, as ApplyWarrant is.
+func ApplyCovered(r Recording, env Env, w Warrant) (Recording, []Event, error) {
+	return Apply(r, env, covered{id: w.ID})
+}
+
 func (m *move) illegal(what string) error {
 	return fmt.Errorf("%s while %s: %w", what, m.Status, ErrIllegal)
 }
@@ -92,10 +99,6 @@ func (m *move) phase(f *File, p Phase, e Event) {
 	m.event(e)
 }
 
-// quarantineRetry is when a quarantined recording that is no longer polled is
-// asked about again, because its source may still exist.
-const quarantineRetry = 24 * time.Hour
-
 // derive makes the recording follow its files: the one place that knows what
 // they mean for the whole.
 func (m *move) derive() {
@@ -115,9 +118,7 @@ func (m *move) derive() {
 	case bad != nil:
 		if m.Status != Quarantined {
 			m.Reason, m.Detail = bad.Reason, bad.Error
-			if m.Poll.NextAt.IsZero() {
-				m.Poll.NextAt = m.env.At.Add(quarantineRetry)
-			}
+			m.setAside(bad.Deadline)
 			m.to(Quarantined, Event{Type: EventQuarantined, Reason: bad.Reason, Detail: bad.Error})
 		}
 		return
@@ -194,54 +195,12 @@ func (c Redirect) apply(m *move) error {
 	return nil
 }
 
-func (c Quarantine) apply(m *move) error {
-	switch m.Status {
-	case Waiting, Archiving, Quarantined:
-	default:
-		return m.illegal("quarantine")
-	}
-	m.Reason, m.Detail = c.Reason, c.Detail
-	if m.Status != Quarantined {
-		m.to(Quarantined, Event{Type: EventQuarantined, Reason: c.Reason, Detail: c.Detail})
-	}
-	return nil
-}
-
 func (c Gone) apply(m *move) error {
 	if !m.SourceGoneAt.IsZero() {
 		return nil
 	}
 	m.SourceGoneAt = m.env.At
 	m.event(Event{Type: EventSourceGone, Detail: c.Detail})
-	return nil
-}
-
-func (Retry) apply(m *move) error {
-	if m.Status != Quarantined {
-		return m.illegal("retry")
-	}
-	for i := range m.Files {
-		f := &m.Files[i]
-		if f.Phase != FileQuarantined {
-			continue
-		}
-		f.Attempts, f.Retakes, f.Missing, f.MissingSince = 0, 0, 0, time.Time{}
-		f.NextAttemptAt, f.Error = time.Time{}, ""
-		to := Discovered
-		if f.Upload != nil {
-			to = Transferring
-		}
-		m.phase(f, to, Event{Type: EventRetried})
-	}
-	m.Poll.NextAt, m.Poll.Interval = m.env.At, 0
-	m.Poll.Refusals, m.Poll.RefusedSince = 0, time.Time{}
-	m.Poll.Empty, m.Poll.EmptySince = 0, time.Time{}
-	m.SourceGoneAt = time.Time{}
-	to := Waiting
-	if len(m.Files) > 0 {
-		to = Archiving
-	}
-	m.to(to, Event{Type: EventRetried})
 	return nil
 }
 
@@ -275,7 +234,7 @@ func (c Hold) apply(m *move) error {
 }
 
 func (c ManifestWritten) apply(m *move) error {
-	m.Manifest = Manifest{Dest: c.Dest, Key: c.Key, ETag: c.ETag, WrittenAt: m.env.At}
+	m.Manifest = Manifest{Dest: c.Dest, Key: c.Key, ETag: c.ETag, WrittenAt: m.env.At, Merged: c.Merged}
 	m.event(Event{Type: EventManifestWritten, Detail: c.Key})
 	if !slices.EqualFunc(c.Rendered.Files, m.Files, sameInManifest) || !c.Rendered.SourceDeletedAt.Equal(m.SourceDeletedAt) {
 		m.Manifest.Due = true
@@ -309,6 +268,14 @@ func (c warranted) apply(m *move) error {
 	return nil
 }
 
+// apply leaves alone whose own warrant is in force, or was carried out.
+func (c covered) apply(m *move) error {
+	if m.Status != Deleting && m.Status != SourceDeleted {
+		m.Deletion.WarrantID = c.id
+	}
+	return nil
+}
+
 func (c Deleted) apply(m *move) error {
 	if c.WarrantID == "" {
 		return m.illegal("confirm the deletion without a warrant")
@@ -339,12 +306,19 @@ func (c DeletionFailed) apply(m *move) error {
 	m.Deletion.EligibleFrom, m.Deletion.Backoff = c.EligibleFrom, c.Backoff
 	again := m.Deletion.Error == c.Detail
 	m.Deletion.Error = c.Detail
+	warrant := m.Deletion.WarrantID
+	if c.Void {
+		m.Deletion.WarrantID = ""
+	}
 	switch m.Status {
 	case Deleting:
-		m.to(Archived, Event{Type: EventDeletionFailed, Warrant: m.Deletion.WarrantID, Detail: c.Detail})
+		m.to(Archived, Event{Type: EventDeletionFailed, Warrant: warrant, Detail: c.Detail})
 	case Archived, DeletionUnconfirmed:
-		if !again {
-			m.event(Event{Type: EventDeletionFailed, Detail: c.Detail})
+		if !c.Void {
+			warrant = "" // this try may have come to none
+		}
+		if !again || warrant != "" {
+			m.event(Event{Type: EventDeletionFailed, Warrant: warrant, Detail: c.Detail})
 		}
 	default:
 		return m.illegal("record a failed deletion")

@@ -25,11 +25,10 @@ func (c Discover) apply(m *move) error {
 	m.Files = append(m.Files, f)
 	m.sortFiles()
 	m.SourceGoneAt = time.Time{}
+	m.Deletion.WarrantID = "" // an old warrant explains nothing of this file
 	p, _ := m.file(c.FileID)
 	m.phase(p, Discovered, Event{Type: EventDiscovered, Detail: f.Key})
-	if m.Status == Quarantined && m.onlyRecordingIsBad() {
-		m.to(Archiving, Event{Type: EventArchiving})
-	}
+	m.release()
 	return nil
 }
 
@@ -39,8 +38,7 @@ func (m *move) sortFiles() {
 	})
 }
 
-// onlyRecordingIsBad reports whether the recording is quarantined though none
-// of its files is: a new file then takes it out.
+// onlyRecordingIsBad reports whether none of its files is quarantined.
 func (m *move) onlyRecordingIsBad() bool {
 	return !slices.ContainsFunc(m.Files, func(f File) bool {
 		return !f.Superseded && f.Phase == FileQuarantined
@@ -177,13 +175,22 @@ func (c Fail) apply(m *move) error {
 	if err != nil {
 		return err
 	}
-	if f.Phase == Verified || f.Phase == FileQuarantined {
+	switch f.Phase {
+	case Verified:
 		return f.illegal("record a failed attempt of")
+	case FileQuarantined:
+		f.NextAttemptAt = c.RetryAt // of aborting its upload; Error says why it is quarantined
+		return nil
+	case Discovered, Transferring, Stored:
 	}
+	news := c.Counts || c.Error != f.Error
 	if c.Counts {
 		f.Attempts++
 	}
 	f.Error, f.NextAttemptAt = c.Error, c.RetryAt
+	if !news {
+		return nil // or a bucket that refuses everything would fill the log
+	}
 	m.event(Event{Type: EventAttemptFailed, FileID: f.ID, From: string(f.Phase), To: string(f.Phase), Detail: c.Error})
 	return nil
 }
@@ -192,6 +199,9 @@ func (c Progressed) apply(m *move) error {
 	f, err := m.file(c.FileID)
 	if err != nil {
 		return err
+	}
+	if f.Phase == FileQuarantined {
+		return nil // Error says why it is quarantined
 	}
 	f.Attempts, f.Error, f.NextAttemptAt = 0, "", time.Time{}
 	return nil
@@ -227,15 +237,24 @@ func (c Doubt) apply(m *move) error {
 }
 
 func (c MarkStored) apply(m *move) error {
-	f, err := m.transferring(c.FileID, "store")
+	f, err := m.file(c.FileID)
 	if err != nil {
 		return err
+	}
+	// A file that vanished from the listing while it was on its way may have
+	// come whole all the same.
+	vanished := f.Phase == FileQuarantined && f.Reason == SourceGone
+	if f.Phase != Transferring && !vanished {
+		return f.illegal("store")
 	}
 	v := c.Version
 	f.Version, f.Size, f.Sums, f.Object, f.Marks = &v, c.Size, c.Sums, c.Object, c.Marks
 	f.Parts, f.Upload, f.Attempts, f.Error, f.NextAttemptAt = c.Parts, nil, 0, "", time.Time{}
-	f.StoredAt = m.env.At
+	f.StoredAt, f.ReadbackAt = m.env.At, time.Time{}
 	m.phase(f, Stored, Event{Type: EventStored, Detail: f.Marks.String()})
+	if vanished && !f.Superseded {
+		m.release()
+	}
 	return nil
 }
 
@@ -268,11 +287,21 @@ func (c Verify) apply(m *move) error {
 		m.phase(f, Verified, Event{Type: EventVerified, Detail: string(c.Level)})
 	case Verified:
 		// Proven again: the grace time keeps counting from the first proof.
+		if !c.Readback && !f.Object.same(c.Object) {
+			f.ReadbackAt = time.Time{} // those were the bytes of another object
+		}
+		if f.Level != c.Level && !m.Manifest.WrittenAt.IsZero() {
+			m.Manifest.Due = true
+		}
 		f.Level, f.Object = c.Level, c.Object
 	default:
 		return f.illegal("verify")
 	}
 	return nil
+}
+
+func (o Object) same(p Object) bool {
+	return o.ETag == p.ETag && o.VersionID == p.VersionID && o.LastModified.Equal(p.LastModified)
 }
 
 func (c QuarantineFile) apply(m *move) error {
@@ -281,6 +310,9 @@ func (c QuarantineFile) apply(m *move) error {
 		return err
 	}
 	if f.Phase == FileQuarantined {
+		if c.Aborted {
+			f.Upload, f.Version, f.NextAttemptAt = nil, nil, time.Time{}
+		}
 		return nil
 	}
 	if m.Status == Deleting || m.Status == SourceDeleted {

@@ -219,7 +219,7 @@ func TestFileMoves(t *testing.T) {
 		"pin":         {pin, row{g: g}},
 		"intend":      {state.IntendUpload{FileID: "f", PartSize: 1}, row{g: g}},
 		"open":        {state.OpenUpload{FileID: "f", UploadID: "u"}, row{}}, // without an intent
-		"fail":        {state.Fail{FileID: "f"}, row{d: d, g: g, s: s}},
+		"fail":        {state.Fail{FileID: "f"}, row{d: d, g: g, s: s, q: q}},
 		"progressed":  {state.Progressed{FileID: "f"}, all},
 		"restart":     {state.Restart{FileID: "f"}, row{d: d, g: d}},
 		"doubt":       {state.Doubt{FileID: "f"}, row{g: d}},

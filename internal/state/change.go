@@ -40,7 +40,8 @@ type (
 	Settle struct{}
 	// Redirect ends a waiting recording whose listings only name others.
 	Redirect struct{ Detail string }
-	// Quarantine sets the whole recording aside.
+	// Quarantine sets the whole recording aside. Its next poll, a day later,
+	// is the retry: Poll.Interval of 24 h says so.
 	Quarantine struct {
 		Reason Reason
 		Detail string
@@ -64,6 +65,7 @@ type (
 		Key      string
 		ETag     string
 		Rendered Recording // the recording as the manifest tells it
+		Merged   bool      // it holds files that only an earlier manifest knew
 	}
 	// ManifestFailed puts the next try off.
 	ManifestFailed struct {
@@ -86,7 +88,12 @@ type (
 		Detail       string
 		EligibleFrom time.Time
 		Backoff      time.Duration
+		// Void: the call is known not to have taken effect, so the warrant
+		// explains nothing any more and is dropped from Deletion.
+		Void bool
 	}
+	// covered notes the warrant of another recording; see ApplyCovered.
+	covered struct{ id string }
 	// warranted moves to deleting; only StoreWarrant of a store makes one,
 	// through ApplyWarrant.
 	warranted struct{ id string }
@@ -95,7 +102,8 @@ type (
 // Changes of a file.
 type (
 	// Discover adds a file that the vendor lists. The first of Keys that no
-	// other file has in that bucket is reserved for it, for good.
+	// other file has in that bucket is reserved for it, for good. An old
+	// warrant explains nothing of it and is dropped from Deletion.
 	Discover struct {
 		FileID, Filename string
 		Dest             Destination
@@ -126,14 +134,17 @@ type (
 	}
 	// OpenUpload records the ID of the intended upload.
 	OpenUpload struct{ FileID, UploadID string }
-	// Fail records an attempt that did not succeed.
+	// Fail records an attempt that did not succeed. There is an event if it
+	// counts or says something new. Of a quarantined file, whose upload could
+	// not be aborted, it only puts the next try off.
 	Fail struct {
 		FileID  string
 		Error   string
 		RetryAt time.Time
 		Counts  bool // it is one of transfer.max_attempts
 	}
-	// Progressed ends a row of failed attempts: a part was newly recorded.
+	// Progressed ends a row of failed attempts: a part was newly recorded. On
+	// a quarantined file it changes nothing.
 	Progressed struct{ FileID string }
 	// Restart drops what was transferred: the source is another version, or
 	// what was read is not whole. The upload must have been aborted. It is
@@ -153,7 +164,10 @@ type (
 		Detail  string
 		RetryAt time.Time
 	}
-	// MarkStored records that all bytes are in the bucket.
+	// MarkStored records that all bytes are in the bucket. It is legal too of
+	// a file that was quarantined as source_gone while its transfer came to
+	// its end; the recording then leaves quarantine, unless another of its
+	// files is quarantined.
 	MarkStored struct {
 		FileID  string
 		Version SourceVersion
@@ -169,14 +183,18 @@ type (
 		FileID string
 		Keys   []string
 	}
-	// Verify records the proof of a stored file.
+	// Verify records the proof of a stored file, or a later one of a verified
+	// file: if that finds another object, the last readback counts no more,
+	// and if it is of another level, the manifest has to be written again.
 	Verify struct {
 		FileID   string
 		Level    Level
 		Object   Object
 		Readback bool // the bytes were read back just now
 	}
-	// QuarantineFile sets one file, and with it the recording, aside.
+	// QuarantineFile sets one file, and with it the recording, aside: its next
+	// poll is the retry, at RetryAt. On a file that is quarantined already it
+	// only notes that the upload is gone.
 	QuarantineFile struct {
 		FileID  string
 		Reason  Reason

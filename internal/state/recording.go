@@ -121,7 +121,7 @@ type Recording struct {
 type Poll struct {
 	NextAt       time.Time     `json:"next_at,omitzero"` // zero: not polled any more
 	LastAt       time.Time     `json:"last_at,omitzero"`
-	Interval     time.Duration `json:"interval,omitempty"` // current wait of a growing interval
+	Interval     time.Duration `json:"interval,omitempty"` // current wait of a growing interval; 24 h while quarantined: NextAt is the retry
 	Refusals     int           `json:"refusals,omitempty"` // code 400 or 403 in a row
 	RefusedSince time.Time     `json:"refused_since,omitzero"`
 	Empty        int           `json:"empty,omitempty"` // listings in a row without a file of this recording
@@ -142,6 +142,7 @@ type Manifest struct {
 	ETag      string      `json:"etag,omitempty"`      // of what we wrote last
 	WrittenAt time.Time   `json:"written_at,omitzero"` //
 	Error     string      `json:"error,omitempty"`     // of the last try
+	Merged    bool        `json:"merged,omitempty"`    // it holds files that only an earlier manifest knew
 }
 
 // Deletion is the state of the removal at the vendor.
@@ -150,7 +151,7 @@ type Deletion struct {
 	// the next try may begin: the last file's verification at first, moved on
 	// after a try that did not succeed.
 	EligibleFrom time.Time     `json:"eligible_from,omitzero"`
-	WarrantID    string        `json:"warrant_id,omitempty"` // the last warrant that covers this recording
+	WarrantID    string        `json:"warrant_id,omitempty"` // the last warrant that covers this recording, unless it is void
 	Backoff      time.Duration `json:"backoff,omitempty"`
 	Error        string        `json:"error,omitempty"` // why the last try did not succeed
 }

@@ -49,7 +49,7 @@ type Work string
 // The kinds of work.
 const (
 	WorkPoll     Work = "poll"     // ask the vendor; due at Poll.NextAt
-	WorkTransfer Work = "transfer" // a file that is not verified yet; earliest deadline first, then the oldest
+	WorkTransfer Work = "transfer" // a file that is not verified yet, or is quarantined with an upload that has to be aborted; earliest deadline first, then the oldest
 	WorkManifest Work = "manifest" // Manifest.Due; due at Manifest.NotBefore
 	WorkDelete   Work = "delete"   // Deletable; due at Deletion.EligibleFrom (the caller subtracts the grace time from now)
 	WorkConfirm  Work = "confirm"  // status deleting: a warrant whose outcome is not known; always due
@@ -126,8 +126,9 @@ type Audit interface {
 	Events(ctx context.Context, after uint64, limit int) ([]Event, error)
 	// EventsOf returns the latest limit events of one recording, oldest first.
 	EventsOf(ctx context.Context, k Key, limit int) ([]Event, error)
-	// StoreWarrant stores w and moves its recording to deleting in one
-	// transaction in which, once more: permit returns nil; fewer than
+	// StoreWarrant stores w, moves its recording to deleting, and notes w in
+	// the others that it covers (ApplyCovered), in one transaction in which,
+	// once more: permit returns nil; fewer than
 	// perHour warrants of the tenant are younger than an hour at w.At; no
 	// covered recording is on hold; and every piece of evidence is of a
 	// verified file, not superseded, without a mark that nobody accepted,

@@ -43,6 +43,10 @@ var errNoMore = errors.New("no more deletions now")
 // warrant of ours explains it.
 var errGone = errors.New("the source is gone under our warrant")
 
+// errManifestFirst says that the read-back has changed what the manifest tells;
+// once that is written, the recording is due again.
+var errManifestFirst = errors.New("the manifest is to be written first")
+
 // deleteSource removes one recording at the vendor if every clause of promise
 // 1 holds. more is false where no other recording of the tenant should be
 // tried now.
@@ -59,6 +63,9 @@ func (s *Syncer) deleteSource(ctx context.Context, t *Tenant, k state.Key) (more
 		return true
 	case errors.Is(err, errNoMore) || ctx.Err() != nil:
 		return false
+	case errors.Is(err, errManifestFirst):
+		hint(s.sealing[t.Name])
+		return true
 	case errors.Is(err, errGone):
 		if w, err := s.o.Store.Warrant(ctx, k.Tenant, rec.Deletion.WarrantID); err == nil {
 			s.outcome(ctx, t, k, w, nil)
@@ -89,6 +96,9 @@ func (s *Syncer) issue(ctx context.Context, t *Tenant, rec state.Recording) (war
 		}
 		if rec, err = s.o.Store.Get(ctx, rec.ID()); err != nil {
 			return warrant{}, err
+		}
+		if rec.Manifest.Due {
+			return warrant{}, errManifestFirst
 		}
 		if p, err = s.mayDelete(ctx, t, rec); err != nil {
 			return warrant{}, err
@@ -213,6 +223,9 @@ func (s *Syncer) outcome(ctx context.Context, t *Tenant, k state.Key, w state.Wa
 		s.put.put(state.WorkConfirm, k, minDeleteWait)
 		return
 	}
+	if failed != "" && after.Deletion.WarrantID == "" {
+		s.voidToo(ctx, t, k, w)
+	}
 	log.Info("deletion at the vendor", zap.String("status", string(after.Status)), zap.NamedError("call", callErr))
 }
 
@@ -221,6 +234,29 @@ func (s *Syncer) deletedToo(ctx context.Context, k state.Key, w state.Warrant) {
 	_, err := s.o.Store.Update(ctx, k, state.Do(state.Deleted{WarrantID: w.ID}))
 	if err != nil && !errors.Is(err, state.ErrIllegal) {
 		s.o.Logger.Error("record the outcome of a deletion", zap.String("tenant", k.Tenant), zap.String("record_id", k.RecordID), zap.Error(err))
+	}
+}
+
+// voidToo takes a warrant that led to nothing from the other recordings that it
+// covers: it explains nothing that vanishes later.
+func (s *Syncer) voidToo(ctx context.Context, t *Tenant, k state.Key, w state.Warrant) {
+	for _, id := range w.Covers {
+		if id == k.RecordID {
+			continue
+		}
+		other := state.Key{Tenant: t.Name, RecordID: id}
+		_, err := s.o.Store.Update(ctx, other, func(r state.Recording) ([]state.Change, error) {
+			if r.Deletion.WarrantID != w.ID || r.Status != state.Archived && r.Status != state.DeletionUnconfirmed {
+				return nil, nil
+			}
+			return []state.Change{state.DeletionFailed{
+				Detail: "the deletion of " + k.RecordID + ", whose listing names this one too, was refused",
+				Void:   true, EligibleFrom: r.Deletion.EligibleFrom, Backoff: r.Deletion.Backoff,
+			}}, nil
+		})
+		if err != nil && ctx.Err() == nil {
+			s.o.Logger.Error("void the warrant of a covered recording", zap.String("tenant", t.Name), zap.String("record_id", id), zap.Error(err))
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -59,7 +60,8 @@ func (s *Store) storeWarrant(t *txn, k state.Key, w state.Warrant, perHour int, 
 	if before.Status == "" {
 		return r, fmt.Errorf("%s: %w", k, state.ErrNotFound)
 	}
-	if err := t.checkEvidence(w); err != nil {
+	covered, err := t.checkEvidence(w)
+	if err != nil {
 		return r, err
 	}
 	var failed error
@@ -73,7 +75,25 @@ func (s *Store) storeWarrant(t *txn, k state.Key, w state.Warrant, perHour int, 
 	if err := t.putIndex(bWarrantsAt, warrantAtKey(w.Tenant, w.At, w.ID), nil); err != nil {
 		return r, err
 	}
-	return after, t.save(before, after, events)
+	if err := t.save(before, after, events); err != nil {
+		return r, err
+	}
+	delete(covered, w.RecordID)
+	return after, s.noteWarrant(t, w, covered)
+}
+
+// noteWarrant notes a warrant in the other recordings that it covers.
+func (s *Store) noteWarrant(t *txn, w state.Warrant, others map[string]state.Recording) error {
+	for _, id := range slices.Sorted(maps.Keys(others)) {
+		after, events, err := state.ApplyCovered(others[id], state.Env{At: s.now()}, w)
+		if err != nil {
+			return err
+		}
+		if err := t.save(others[id], after, events); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // askPermit treats a panic of the caller's code as a no.
@@ -87,39 +107,40 @@ func (s *Store) askPermit(permit func() error) (err error) {
 	return permit()
 }
 
-// checkEvidence holds the warrant against what is true now.
-func (t *txn) checkEvidence(w state.Warrant) error {
+// checkEvidence holds the warrant against what is true now and returns the
+// recordings that it covers.
+func (t *txn) checkEvidence(w state.Warrant) (map[string]state.Recording, error) {
 	if !slices.Contains(w.Covers, w.RecordID) || len(w.Evidence) == 0 {
-		return refuse("evidence", "there is none of %s itself", w.RecordID)
+		return nil, refuse("evidence", "there is none of %s itself", w.RecordID)
 	}
 	covered := make(map[string]state.Recording, len(w.Covers))
 	for _, id := range w.Covers {
 		r, err := t.load(state.Key{Tenant: w.Tenant, RecordID: id})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		switch {
 		case r.Status == "":
-			return refuse("evidence", "%s is not tracked", r.ID())
+			return nil, refuse("evidence", "%s is not tracked", r.ID())
 		case r.Hold:
-			return refuse("hold", "%s is on hold", r.ID())
+			return nil, refuse("hold", "%s is on hold", r.ID())
 		}
 		covered[id] = r
 	}
 	for _, e := range w.Evidence {
 		r, ok := covered[e.RecordID]
 		if !ok {
-			return refuse("evidence", "file %s is of %s, which the warrant does not cover", e.FileID, e.RecordID)
+			return nil, refuse("evidence", "file %s is of %s, which the warrant does not cover", e.FileID, e.RecordID)
 		}
 		f, ok := r.File(e.FileID)
 		if !ok {
-			return refuse("evidence", "%s has no file %s", r.ID(), e.FileID)
+			return nil, refuse("evidence", "%s has no file %s", r.ID(), e.FileID)
 		}
 		if what := contradiction(e, f); what != "" {
-			return refuse("evidence", "%s/%s %s", r.ID(), e.FileID, what)
+			return nil, refuse("evidence", "%s/%s %s", r.ID(), e.FileID, what)
 		}
 	}
-	return nil
+	return covered, nil
 }
 
 // contradiction says what keeps a file from being deleted on that evidence.

@@ -395,7 +395,13 @@ func TestTruncatedWhileOpen(t *testing.T) {
 	if e, ok := errors.AsType[*state.OpenError](err); !ok || e.Kind != state.StateDamaged {
 		t.Errorf("List: %v, want damaged", err)
 	}
+	if failed(s) {
+		t.Error("one page that cannot be read has ended the store")
+	}
 	_, err = s.Track(t.Context(), []state.Key{{Tenant: "bulk", RecordID: "new"}})
+	if !failed(s) {
+		t.Error("nobody is told that the store has ended")
+	}
 	if e, ok := errors.AsType[*state.OpenError](err); !ok || e.Kind != state.StateDamaged {
 		t.Errorf("Track: %v, want damaged", err)
 	}
@@ -407,6 +413,45 @@ func TestTruncatedWhileOpen(t *testing.T) {
 	}
 	write(t, path, b) // the lock is free again
 	openAt(t, path)
+}
+
+func failed(s *bolt.Store) bool {
+	select {
+	case <-s.Failed():
+		return true
+	default:
+		return false
+	}
+}
+
+// TestWriteFails takes the disk away: the store ends, once, and says so.
+func TestWriteFails(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "state.db")
+	s, err := bolt.Open(t.Context(), path, options())
+	must(t, err)
+	must(t, s.SetFact(t.Context(), "a", []byte("1")))
+	if failed(s) {
+		t.Error("a good store has ended")
+	}
+	must(t, s.Unplug())
+	for _, name := range []string{"b", "c"} {
+		if err := s.SetFact(t.Context(), name, []byte("2")); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("a write without a disk: %v", err)
+		}
+		if !failed(s) {
+			t.Fatal("nobody is told that the store has ended")
+		}
+	}
+	if _, err := s.Size(); err == nil || !strings.Contains(err.Error(), "restart") {
+		t.Errorf("the reason is %v", err)
+	}
+	if err := s.Close(); err == nil {
+		t.Error("a file that is closed already was closed")
+	}
+	if v, err := openAt(t, path).Fact(t.Context(), "a"); err != nil || string(v) != "1" {
+		t.Errorf("what was written is %q, %v", v, err)
+	}
 }
 
 func newerSchema(tx *bbolt.Tx) error { return bolt.WriteSchema(tx, 99) }

@@ -19,7 +19,7 @@
 //	by_status     tenant, status, time, id    lists; all statuses merged are the list by time
 //	by_conference tenant, conference, time, id
 //	poll, manifest, delete, confirm           tenant, due time, recordId
-//	transfer      tenant, deadline, start, id files that may be taken at once
+//	transfer      tenant, deadline, start, id files that may be taken at once, to go on or to be cleaned up after
 //	delayed       tenant, due time, id        files that wait after a failure
 //	totals        tenant                      counters
 //

@@ -14,6 +14,9 @@ func OpenSchema(ctx context.Context, path string, o Options, version int, steps 
 	return open(ctx, path, o, schema{version: version, steps: steps})
 }
 
+// Unplug makes every later write fail.
+func (s *Store) Unplug() error { return s.file.Close() }
+
 // Steps counts lookups and moves of cursors.
 func (s *Store) Steps() int64 { return s.steps.Load() }
 

@@ -65,7 +65,11 @@ func listedAt(r state.Recording) uint64 {
 func transferEntry(k state.Key, f state.File) (entry, bool) {
 	switch f.Phase {
 	case state.Discovered, state.Transferring, state.Stored:
-	case state.Verified, state.FileQuarantined:
+	case state.FileQuarantined:
+		if f.Upload == nil {
+			return entry{}, false // else somebody has to abort it
+		}
+	case state.Verified:
 		return entry{}, false
 	}
 	if f.Superseded {

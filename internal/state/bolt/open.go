@@ -27,6 +27,10 @@ type Options struct {
 	// LockTimeout is how long Open waits for another process to let go of the
 	// file; 0 is half a second.
 	LockTimeout time.Duration
+	// Horizon is how long work may be put off at most. What waits for longer
+	// when the file is opened was put off under a clock that was far ahead, and
+	// is due at once. 0: whatever is said is right.
+	Horizon time.Duration
 }
 
 const defaultLockTimeout = 500 * time.Millisecond
@@ -70,6 +74,11 @@ func open(ctx context.Context, path string, o Options, s schema) (*Store, error)
 	}
 	if err != nil {
 		return nil, errors.Join(refusal(path, err), st.Close())
+	}
+	if o.Horizon > 0 {
+		if err := st.pullBack(ctx, o.Horizon); err != nil {
+			return nil, errors.Join(err, st.Close())
+		}
 	}
 	if err := st.sweep(); err != nil {
 		o.Logger.Warn("remove what a crash has left beside the state", zap.Error(err))
@@ -176,7 +185,7 @@ func writeOptions(o Options, into **os.File) *bbolt.Options {
 // attach opens a file that inspect has found good.
 func attach(path string, o Options) (*Store, error) {
 	st := &Store{
-		path: path, clock: o.Clock, log: o.Logger, calls: make(chan *call),
+		path: path, clock: o.Clock, log: o.Logger, calls: make(chan *call), failed: make(chan struct{}),
 		claims: map[state.Work]map[state.FileRef]struct{}{},
 	}
 	err := guard(func() (err error) {

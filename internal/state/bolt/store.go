@@ -35,7 +35,8 @@ type Store struct {
 	mu       sync.Mutex
 	closed   bool
 	closeErr error
-	broken   error // why nothing can be trusted until the file is opened again
+	broken   error         // why nothing can be trusted until the file is opened again
+	failed   chan struct{} // closed with the first broken
 	// abandoned: bbolt has panicked where it may have kept its locks, so it
 	// must not be entered again, not even to close it.
 	abandoned bool
@@ -74,9 +75,15 @@ func (s *Store) fail(err error, abandon bool) {
 	s.abandoned = s.abandoned || abandon
 	if s.broken == nil {
 		s.broken = err
+		close(s.failed)
 		s.log.Error("the state is not used any further", zap.String("path", s.path), zap.Error(err))
 	}
 }
+
+// Failed is closed once the store refuses everything, because of an I/O error
+// or damage that leaves open what the disk has; every call then returns the
+// reason. Nothing but opening the file again helps.
+func (s *Store) Failed() <-chan struct{} { return s.failed }
 
 // panicked is a panic of bbolt, or a fault on its memory map.
 type panicked struct{ value any }

@@ -52,7 +52,7 @@ func (s *Store) addParts(t *txn, ref state.FileRef, uploadID string, parts []sta
 			return err
 		}
 	}
-	if !anyNew || f.Attempts == 0 && f.Error == "" && f.NextAttemptAt.IsZero() {
+	if !anyNew || f.Attempts == 0 && f.Error == "" && f.NextAttemptAt.IsZero() || f.Phase == state.FileQuarantined {
 		return nil
 	}
 	_, err = s.change(t, ref.Key, state.Do(state.Progressed{FileID: ref.FileID}))

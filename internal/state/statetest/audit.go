@@ -84,6 +84,7 @@ func auditTests() map[string]func(*env) {
 			e.same("of nobody", []state.Event(nil), eventsOf(e, rec("acme", 77)))
 		},
 		"Warrant":         storeWarrant,
+		"WarrantCovers":   warrantCovers,
 		"WarrantClauses":  warrantClauses,
 		"WarrantsPerHour": warrantsPerHour,
 		"WarrantIsNoMore": func(e *env) {
@@ -118,8 +119,8 @@ func storeWarrant(e *env) {
 		e.Errorf("the recording is %s under %q", r.Status, r.Deletion.WarrantID)
 	}
 	e.same("stored", r, e.get(a))
-	if st := e.get(b).Status; st != state.Archived {
-		e.Errorf("a covered recording became %s", st)
+	if r := e.get(b); r.Status != state.Archived || r.Deletion.WarrantID != "w1" {
+		e.Errorf("a covered recording is %s under %q", r.Status, r.Deletion.WarrantID)
 	}
 	e.restart()
 	got, err := e.s.Warrant(e.Context(), "acme", "w1")
@@ -139,6 +140,39 @@ func storeWarrant(e *env) {
 	}
 	e.update(a, state.Deleted{WarrantID: "w1"})
 	e.update(b, state.Deleted{WarrantID: "w1"})
+}
+
+// warrantCovers: a covered recording keeps what its own warrant has led to, and
+// no warrant explains a late file.
+func warrantCovers(e *env) {
+	a, own, done, late := rec("acme", 1), rec("acme", 2), rec("acme", 3), rec("acme", 4)
+	all := []state.Key{a, own, done, late}
+	for _, k := range all {
+		e.archive(k, "f")
+	}
+	for i, k := range all[1:3] {
+		_, err := e.s.StoreWarrant(e.Context(), e.warrant(fmt.Sprint("own", i+1), k), 9, permit)
+		e.ok(err)
+	}
+	e.update(done, state.Deleted{WarrantID: "own2"})
+	w := e.warrant("w", all...)
+	w.Covers = append(w.Covers, late.RecordID) // twice
+	n := len(e.events())
+	_, err := e.s.StoreWarrant(e.Context(), w, 9, permit)
+	e.ok(err)
+	e.same("one event", 1, len(e.events())-n)
+	for i, want := range []string{"w", "own1", "own2", "w"} {
+		if got := e.get(all[i]).Deletion.WarrantID; got != want {
+			e.Errorf("%s is under %q, want %q", all[i], got, want)
+		}
+	}
+	e.update(late, discover(late, "g"))
+	e.update(done, discover(done, "g"))
+	for _, k := range []state.Key{late, done} {
+		if r := e.get(k); r.Status != state.Archiving || r.Deletion.WarrantID != "" {
+			e.Errorf("with a late file %s is %s under %q", k, r.Status, r.Deletion.WarrantID)
+		}
+	}
 }
 
 // clause is one fact that keeps a warrant from being stored, on top of a world

@@ -19,10 +19,14 @@ func Decision(t *rapid.T) state.Decide {
 	for i := range made {
 		made[i] = step(t)
 	}
+	alone := rapid.IntRange(0, 3).Draw(t, "alone") == 0
 	return func(r state.Recording) ([]state.Change, error) {
 		var out []state.Change
 		if r.Status == "" {
 			out = append(out, state.Track{})
+			if alone {
+				return out, nil
+			}
 		}
 		for _, m := range made {
 			out = append(out, m(r)...)
@@ -130,10 +134,11 @@ func recordingChange(t *rapid.T, at, later time.Time) state.Change {
 		state.Accept{},
 		state.Hold{On: true},
 		state.Hold{},
-		state.ManifestWritten{Dest: dest(), Key: "m", ETag: "stale"},
+		state.ManifestWritten{Dest: dest(), Key: "m", ETag: "stale", Merged: true},
 		state.ManifestFailed{Error: "x", RetryAt: at},
 		state.Unconfirmed{Detail: "d", EligibleFrom: at, Backoff: time.Minute},
 		state.DeletionFailed{Detail: "d", EligibleFrom: at, Backoff: time.Minute},
+		state.DeletionFailed{Detail: "d", EligibleFrom: at, Void: true},
 	}).Draw(t, "recording change")
 }
 
@@ -146,6 +151,7 @@ func fileChange(t *rapid.T, id string, at, later time.Time) state.Change {
 		state.IntendUpload{FileID: id, PartSize: 5},
 		state.OpenUpload{FileID: id, UploadID: "u"},
 		state.Fail{FileID: id, Error: "x", RetryAt: at, Counts: true},
+		state.Fail{FileID: id, Error: "x", RetryAt: later},
 		state.Progressed{FileID: id},
 		state.Restart{FileID: id, Detail: "d", Suspect: "moov", RetryAt: at},
 		state.Doubt{FileID: id, Detail: "d", RetryAt: at},
@@ -156,6 +162,7 @@ func fileChange(t *rapid.T, id string, at, later time.Time) state.Change {
 		},
 		state.QuarantineFile{FileID: id, Reason: state.BadContent, Detail: "d", Aborted: true},
 		state.QuarantineFile{FileID: id, Reason: state.UploadFailed, Detail: "d"},
+		state.QuarantineFile{FileID: id, Reason: state.SourceGone, Detail: "d"},
 		state.Supersede{FileID: id},
 	}).Draw(t, "file change")
 }

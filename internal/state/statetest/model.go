@@ -189,7 +189,8 @@ func (m *machine) due(w state.Work, tenant string) (out []state.FileRef) {
 			out = append(out, ref(k, ""))
 		}
 		for _, f := range r.Files {
-			if w == state.WorkTransfer && !f.Superseded && f.Phase != state.Verified && f.Phase != state.FileQuarantined {
+			if w == state.WorkTransfer && !f.Superseded && f.Phase != state.Verified &&
+				(f.Phase != state.FileQuarantined || f.Upload != nil) {
 				out = append(out, ref(k, f.ID))
 			}
 		}

@@ -149,6 +149,7 @@ func queueTests() map[string]func(*env) {
 		"Poll":     pollQueue,
 		"Transfer": transferOrder,
 		"Delayed":  delayedTransfer,
+		"Aborts":   abortQueue,
 		"Manifest": func(e *env) {
 			a, b := rec("acme", 1), rec("acme", 2)
 			for _, k := range []state.Key{a, b} {
@@ -292,6 +293,47 @@ func delayedTransfer(e *env) {
 	e.s.Release(state.WorkTransfer, both...)
 	e.update(k, append(append(store("urgent"), verify("urgent")), state.QuarantineFile{FileID: "late", Reason: state.SourceGone})...)
 	e.same("done", []state.FileRef(nil), e.claim(state.WorkTransfer, "acme", far(), 9))
+}
+
+// abortQueue: the upload of a quarantined file waits for somebody to abort it.
+func abortQueue(e *env) {
+	f := e.uploading(rec("acme", 1), "f")
+	intent := rec("acme", 2)
+	e.update(intent, append([]state.Change{state.Track{}, discover(intent, "f")}, upload("f", "")[:3]...)...)
+	none := rec("acme", 3)
+	e.update(none, state.Track{}, discover(none, "f"), state.Start{FileID: "f"})
+	bad := state.QuarantineFile{FileID: "f", Reason: state.SourceGone, Detail: "gone"}
+	for _, k := range []state.Key{f.Key, intent, none} {
+		e.update(k, bad)
+	}
+	both := []state.FileRef{f, ref(intent, "f")}
+	e.same("to be aborted", both, e.claim(state.WorkTransfer, "acme", day(1), 9))
+	e.s.Release(state.WorkTransfer, both...)
+	n := len(e.events())
+	// Its last parts may still come in.
+	e.ok(e.s.AddParts(e.Context(), f, "up", part(1)))
+	e.update(f.Key, state.Fail{FileID: "f", Error: "refused", RetryAt: day(5), Counts: true})
+	e.ok(e.s.AddParts(e.Context(), f, "up", part(2)))
+	e.wantParts(f, 1, 2)
+	if got := e.get(f.Key).Files[0]; got.Error != "gone" || got.Attempts != 0 || !got.NextAttemptAt.Equal(day(5)) {
+		e.Errorf("the file is %+v", got)
+	}
+	e.same("put off", both[1:], e.claim(state.WorkTransfer, "acme", day(4), 9))
+	e.s.Release(state.WorkTransfer, both...)
+	e.restart()
+	e.same("in its time", 2, len(e.claim(state.WorkTransfer, "acme", day(5), 9)))
+	e.s.Release(state.WorkTransfer, both...)
+	aborted := bad
+	aborted.Aborted, aborted.Reason, aborted.Detail = true, state.UploadFailed, "aborted"
+	e.update(f.Key, aborted)
+	e.update(intent, aborted)
+	got := e.get(f.Key)
+	if g := got.Files[0]; g.Upload != nil || g.Version != nil || g.Reason != state.SourceGone || g.Error != "gone" || got.Status != state.Quarantined {
+		e.Errorf("the file is %+v", g)
+	}
+	e.wantParts(f)
+	e.same("no news", n, len(e.events()))
+	e.same("aborted", []state.FileRef(nil), e.claim(state.WorkTransfer, "acme", far(), 9))
 }
 
 func deleteQueue(e *env) {

@@ -1,4 +1,4 @@
-package vendor_test
+package vendorsim_test
 
 import (
 	"bytes"
@@ -15,14 +15,14 @@ import (
 	"time"
 
 	"archiver/internal/sandbox/content"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 )
 
 func TestFaultCounting(t *testing.T) {
-	w := newWorld(t, vendor.Options{})
+	w := newWorld(t, vendorsim.Options{})
 	w.add("r1", content.Generate(1, 10))
 	w.add("r2", content.Generate(2, 10))
-	w.Inject(vendor.Fault{Call: "getRecords", Subject: "r1", After: 1, Times: 2, Do: vendor.Status{Code: 503, RetryAfter: 7 * time.Second}})
+	w.Inject(vendorsim.Fault{Call: "getRecords", Subject: "r1", After: 1, Times: 2, Do: vendorsim.Status{Code: 503, RetryAfter: 7 * time.Second}})
 	for i, want := range []int{200, 503, 503, 200} {
 		if status, _, _ := w.post("key-a", "getRecords", `{"recordId":"r1"}`); status != want {
 			t.Errorf("call %d: %d, want %d", i, status, want)
@@ -38,27 +38,27 @@ func TestFaultCounting(t *testing.T) {
 
 func TestAPIFaults(t *testing.T) {
 	tests := map[string]struct {
-		do     vendor.Action
+		do     vendorsim.Action
 		status int
 		body   string // part of it
 		fails  bool
 	}{
-		"500":              {do: vendor.Status{Code: 500}, status: 500, body: "Internal Server Error"},
-		"429":              {do: vendor.Status{Code: 429, RetryAfter: time.Second}, status: 429},
-		"envelope 403":     {do: vendor.Envelope{Code: "403"}, status: 200, body: `"code": "403"`},
-		"html":             {do: vendor.HTML{}, status: 200, body: "<html>"},
-		"reset":            {do: vendor.Reset{}, fails: true},
-		"reply lost":       {do: vendor.Reset{AfterEffect: true}, fails: true},
-		"truncated":        {do: vendor.Truncate{At: 9}, status: 200, fails: true},
-		"truncated, lying": {do: vendor.Truncate{At: 9, Lying: true}, status: 200, body: "{\n    \"co"},
-		"chunked":          {do: vendor.NoLength{}, status: 200, body: `"state": 1`},
-		"slow":             {do: vendor.Slow{BytesPerSecond: 1 << 20}, status: 200, body: `"state": 1`},
+		"500":              {do: vendorsim.Status{Code: 500}, status: 500, body: "Internal Server Error"},
+		"429":              {do: vendorsim.Status{Code: 429, RetryAfter: time.Second}, status: 429},
+		"envelope 403":     {do: vendorsim.Envelope{Code: "403"}, status: 200, body: `"code": "403"`},
+		"html":             {do: vendorsim.HTML{}, status: 200, body: "<html>"},
+		"reset":            {do: vendorsim.Reset{}, fails: true},
+		"reply lost":       {do: vendorsim.Reset{AfterEffect: true}, fails: true},
+		"truncated":        {do: vendorsim.Truncate{At: 9}, status: 200, fails: true},
+		"truncated, lying": {do: vendorsim.Truncate{At: 9, Lying: true}, status: 200, body: "{\n    \"co"},
+		"chunked":          {do: vendorsim.NoLength{}, status: 200, body: `"state": 1`},
+		"slow":             {do: vendorsim.Slow{BytesPerSecond: 1 << 20}, status: 200, body: `"state": 1`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, vendor.Options{})
+			w := newWorld(t, vendorsim.Options{})
 			w.add("r1", content.Generate(1, 10))
-			w.Inject(vendor.Fault{Call: "delRecordFile", Do: tt.do})
+			w.Inject(vendorsim.Fault{Call: "delRecordFile", Do: tt.do})
 			status, body, err := w.post("key-a", "delRecordFile", `{"recordId":"r1"}`)
 			if status != tt.status || !strings.Contains(body, tt.body) || (err != nil) != tt.fails {
 				t.Errorf("%d %q %v", status, body, err)
@@ -74,21 +74,21 @@ func TestAPIFaults(t *testing.T) {
 
 func TestListingFaults(t *testing.T) {
 	tests := map[string]struct {
-		do   vendor.Action
+		do   vendorsim.Action
 		want string
 	}{
-		"size":    {vendor.WrongFileSize(json.Number("1.027797E6")), `"fileSize": 1.027797E6`},
-		"times":   {vendor.WithoutMembers("startTime", "stopTime"), "!Time"},
-		"extra":   {vendor.ExtraMembers(), `"cid": "a15f`},
-		"numeric": {vendor.NumericIDs(), `"recordId": 4711`},
-		"foreign": {vendor.ForeignIDs("x1", "x2"), `"recordId": "x1"`},
-		"none":    {vendor.EditItems(func([]vendor.Item) []vendor.Item { return nil }), "!downUrl"},
+		"size":    {vendorsim.WrongFileSize(json.Number("1.027797E6")), `"fileSize": 1.027797E6`},
+		"times":   {vendorsim.WithoutMembers("startTime", "stopTime"), "!Time"},
+		"extra":   {vendorsim.ExtraMembers(), `"cid": "a15f`},
+		"numeric": {vendorsim.NumericIDs(), `"recordId": 4711`},
+		"foreign": {vendorsim.ForeignIDs("x1", "x2"), `"recordId": "x1"`},
+		"none":    {vendorsim.EditItems(func([]vendorsim.Item) []vendorsim.Item { return nil }), "!downUrl"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, vendor.Options{})
+			w := newWorld(t, vendorsim.Options{})
 			w.add("4711", content.Generate(1, 10))
-			w.Inject(vendor.Fault{Call: "getRecords", Times: 1, Do: tt.do})
+			w.Inject(vendorsim.Fault{Call: "getRecords", Times: 1, Do: tt.do})
 			_, body, err := w.post("key-a", "getRecords", `{"recordId":"4711"}`)
 			part, absent := strings.CutPrefix(tt.want, "!")
 			if err != nil || strings.Contains(body, part) == absent {
@@ -103,7 +103,7 @@ func TestListingFaults(t *testing.T) {
 
 // downloadFault is what becomes of a request for 200 of 1,000 bytes.
 type downloadFault struct {
-	do     vendor.Action
+	do     vendorsim.Action
 	status int
 	n      int // bytes of the body, -1 for any
 	cut    bool
@@ -121,25 +121,25 @@ func downloadFaults() map[string]downloadFault {
 		}
 	}
 	return map[string]downloadFault{
-		"403":               {do: vendor.Status{Code: 403}, status: 403, n: -1, check: head("Content-Type", "application/xml")},
-		"404":               {do: vendor.Status{Code: 404}, status: 404, n: -1},
-		"410":               {do: vendor.Status{Code: 410}, status: 410, n: -1},
-		"429":               {do: vendor.Status{Code: 429, RetryAfter: 3 * time.Second}, status: 429, n: -1, check: head("Retry-After", "3")},
-		"html":              {do: vendor.HTML{}, status: 200, n: -1, check: head("Content-Type", "text/html; charset=utf-8")},
-		"truncated":         {do: vendor.Truncate{At: 50}, status: 206, n: 50, cut: true},
-		"truncated, lying":  {do: vendor.Truncate{At: 50, Lying: true}, status: 206, n: 50, check: head("Content-Range", "bytes 100-299/1000")},
-		"truncated, reset":  {do: vendor.Truncate{At: 50, Reset: true}, status: 206, n: -1, cut: true},
-		"no length":         {do: vendor.NoLength{}, status: 206, n: 200, check: head("Content-Length", "")},
-		"no ranges":         {do: vendor.NoRanges{}, status: 200, n: size, check: head("Accept-Ranges", "")},
-		"no etag":           {do: vendor.Validators{NoETag: true, NoLastModified: true}, status: 206, n: 200, check: head("ETag", "")},
-		"no last-modified":  {do: vendor.Validators{NoLastModified: true}, status: 206, n: 200, check: head("Last-Modified", "")},
-		"beyond the range":  {do: vendor.Excess{Bytes: 7}, status: 206, n: 207, check: head("Content-Range", "bytes 100-299/1000")},
-		"no crc":            {do: vendor.CRCHeader{}, status: 206, n: 200, check: head("X-Cos-Hash-Crc64ecma", "")},
-		"wrong crc":         {do: vendor.CRCHeader{Value: "1"}, status: 206, n: 200, check: head("X-Cos-Hash-Crc64ecma", "1")},
-		"redirect":          {do: vendor.Redirect{Base: "http://other:1"}, status: 302, n: 0},
-		"permanent, itself": {do: vendor.Redirect{Status: 308}, status: 308, n: 0},
-		"slow":              {do: vendor.Slow{BytesPerSecond: 1 << 20}, status: 206, n: 200},
-		"weak etag": {do: vendor.Validators{WeakETag: true}, status: 206, n: 200, check: func(g *got) error {
+		"403":               {do: vendorsim.Status{Code: 403}, status: 403, n: -1, check: head("Content-Type", "application/xml")},
+		"404":               {do: vendorsim.Status{Code: 404}, status: 404, n: -1},
+		"410":               {do: vendorsim.Status{Code: 410}, status: 410, n: -1},
+		"429":               {do: vendorsim.Status{Code: 429, RetryAfter: 3 * time.Second}, status: 429, n: -1, check: head("Retry-After", "3")},
+		"html":              {do: vendorsim.HTML{}, status: 200, n: -1, check: head("Content-Type", "text/html; charset=utf-8")},
+		"truncated":         {do: vendorsim.Truncate{At: 50}, status: 206, n: 50, cut: true},
+		"truncated, lying":  {do: vendorsim.Truncate{At: 50, Lying: true}, status: 206, n: 50, check: head("Content-Range", "bytes 100-299/1000")},
+		"truncated, reset":  {do: vendorsim.Truncate{At: 50, Reset: true}, status: 206, n: -1, cut: true},
+		"no length":         {do: vendorsim.NoLength{}, status: 206, n: 200, check: head("Content-Length", "")},
+		"no ranges":         {do: vendorsim.NoRanges{}, status: 200, n: size, check: head("Accept-Ranges", "")},
+		"no etag":           {do: vendorsim.Validators{NoETag: true, NoLastModified: true}, status: 206, n: 200, check: head("ETag", "")},
+		"no last-modified":  {do: vendorsim.Validators{NoLastModified: true}, status: 206, n: 200, check: head("Last-Modified", "")},
+		"beyond the range":  {do: vendorsim.Excess{Bytes: 7}, status: 206, n: 207, check: head("Content-Range", "bytes 100-299/1000")},
+		"no crc":            {do: vendorsim.CRCHeader{}, status: 206, n: 200, check: head("X-Cos-Hash-Crc64ecma", "")},
+		"wrong crc":         {do: vendorsim.CRCHeader{Value: "1"}, status: 206, n: 200, check: head("X-Cos-Hash-Crc64ecma", "1")},
+		"redirect":          {do: vendorsim.Redirect{Base: "http://other:1"}, status: 302, n: 0},
+		"permanent, itself": {do: vendorsim.Redirect{Status: 308}, status: 308, n: 0},
+		"slow":              {do: vendorsim.Slow{BytesPerSecond: 1 << 20}, status: 206, n: 200},
+		"weak etag": {do: vendorsim.Validators{WeakETag: true}, status: 206, n: 200, check: func(g *got) error {
 			if !strings.HasPrefix(g.Header.Get("ETag"), `W/"`) {
 				return errors.New("strong")
 			}
@@ -152,10 +152,10 @@ func TestDownloadFaults(t *testing.T) {
 	const size = 1000
 	for name, tt := range downloadFaults() {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, vendor.Options{})
+			w := newWorld(t, vendorsim.Options{})
 			w.add("r1", content.Generate(1, size))
 			link := w.url("r1")
-			w.Inject(vendor.Fault{Call: vendor.Download, Subject: "r1", File: "1866_094309.mp4", Times: 1, Do: tt.do})
+			w.Inject(vendorsim.Fault{Call: vendorsim.Download, Subject: "r1", File: "1866_094309.mp4", Times: 1, Do: tt.do})
 			g := w.must(link, "Range", "bytes=100-299")
 			if g.StatusCode != tt.status || tt.n >= 0 && len(g.body) != tt.n || (g.err != nil) != tt.cut {
 				t.Errorf("%d, %d bytes, %v", g.StatusCode, len(g.body), g.err)
@@ -176,14 +176,14 @@ func TestDownloadFaults(t *testing.T) {
 }
 
 func TestResetsAreResets(t *testing.T) {
-	w := newWorld(t, vendor.Options{})
+	w := newWorld(t, vendorsim.Options{})
 	w.add("r1", content.Generate(1, 10))
 	link := w.url("r1")
-	w.Inject(vendor.Fault{Do: vendor.Reset{}})
+	w.Inject(vendorsim.Fault{Do: vendorsim.Reset{}})
 	if _, err := w.get(link); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
 		t.Errorf("download: %v", err)
 	}
-	if calls := w.CallsOf(vendor.Download); calls[0].Status != 0 || calls[0].Bytes != 0 {
+	if calls := w.CallsOf(vendorsim.Download); calls[0].Status != 0 || calls[0].Bytes != 0 {
 		t.Errorf("log %+v", calls)
 	}
 	w.ClearFaults()
@@ -193,20 +193,20 @@ func TestResetsAreResets(t *testing.T) {
 }
 
 func TestTruncatedChunkedIsNoCleanEnd(t *testing.T) {
-	w := newWorld(t, vendor.Options{})
+	w := newWorld(t, vendorsim.Options{})
 	w.add("r1", content.Generate(1, 1000))
 	link := w.url("r1")
-	w.Inject(vendor.Fault{Call: vendor.Download, Do: vendor.NoLength{}})
-	w.Inject(vendor.Fault{Call: vendor.Download, Do: vendor.Truncate{At: 700}})
+	w.Inject(vendorsim.Fault{Call: vendorsim.Download, Do: vendorsim.NoLength{}})
+	w.Inject(vendorsim.Fault{Call: vendorsim.Download, Do: vendorsim.Truncate{At: 700}})
 	if g := w.must(link); !errors.Is(g.err, io.ErrUnexpectedEOF) || len(g.body) != 700 {
 		t.Errorf("%d bytes, %v", len(g.body), g.err)
 	}
 }
 
 func TestWholeFileBeyondItsLength(t *testing.T) {
-	w := newWorld(t, vendor.Options{})
+	w := newWorld(t, vendorsim.Options{})
 	w.add("r1", content.Generate(1, 1000))
-	w.Inject(vendor.Fault{Call: vendor.Download, Do: vendor.Excess{Bytes: 5}})
+	w.Inject(vendorsim.Fault{Call: vendorsim.Download, Do: vendorsim.Excess{Bytes: 5}})
 	g := w.must(w.url("r1"))
 	if g.ContentLength != 1000 || len(g.body) != 1000 {
 		t.Errorf("declared %d, read %d", g.ContentLength, len(g.body))
@@ -214,10 +214,10 @@ func TestWholeFileBeyondItsLength(t *testing.T) {
 }
 
 func TestChangedContent(t *testing.T) {
-	w := newWorld(t, vendor.Options{})
+	w := newWorld(t, vendorsim.Options{})
 	w.add("r1", content.Generate(1, 1000))
 	link := w.url("r1")
-	w.Inject(vendor.Fault{Call: vendor.Download, After: 1, Times: 2, Do: vendor.ChangedContent{From: 600}})
+	w.Inject(vendorsim.Fault{Call: vendorsim.Download, After: 1, Times: 2, Do: vendorsim.ChangedContent{From: 600}})
 	old := w.must(link)
 	changed := w.must(link)
 	if !bytes.Equal(old.body[:600], changed.body[:600]) || bytes.Equal(old.body[600:], changed.body[600:]) {
@@ -231,20 +231,20 @@ func TestChangedContent(t *testing.T) {
 	if g := w.must(link, "If-Match", old.Header.Get("ETag")); g.StatusCode != 412 {
 		t.Errorf("If-Match on the old version: %d", g.StatusCode)
 	}
-	w.Inject(vendor.Fault{Call: vendor.Download, Do: vendor.ChangedContent{From: 600, KeepValidators: true}})
+	w.Inject(vendorsim.Fault{Call: vendorsim.Download, Do: vendorsim.ChangedContent{From: 600, KeepValidators: true}})
 	if g := w.must(link); g.Header.Get("ETag") != old.Header.Get("ETag") || bytes.Equal(g.body, old.body) {
 		t.Error("a silent change told itself, or changed nothing")
 	}
 }
 
 func TestMissingMoov(t *testing.T) {
-	w := newWorld(t, vendor.Options{})
+	w := newWorld(t, vendorsim.Options{})
 	c, err := content.MP4(1, 1000, content.Faststart)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.add("r1", c)
-	w.Inject(vendor.Fault{Call: vendor.Download, Times: 1, Do: vendor.MissingMoov{}})
+	w.Inject(vendorsim.Fault{Call: vendorsim.Download, Times: 1, Do: vendorsim.MissingMoov{}})
 	if g := w.must(w.url("r1")); bytes.Contains(g.body, []byte("moov")) || len(g.body) != 1000 {
 		t.Error("moov is there")
 	}
@@ -254,30 +254,30 @@ func TestMissingMoov(t *testing.T) {
 }
 
 func TestHoldAndHang(t *testing.T) {
-	w := newWorld(t, vendor.Options{})
+	w := newWorld(t, vendorsim.Options{})
 	w.add("r1", content.Generate(1, 10))
 	link, until := w.url("r1"), make(chan struct{})
-	w.Inject(vendor.Fault{Call: vendor.Download, Times: 1, Do: vendor.Hold{Until: until}})
+	w.Inject(vendorsim.Fault{Call: vendorsim.Download, Times: 1, Do: vendorsim.Hold{Until: until}})
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if g, err := w.get(link); err != nil || g.StatusCode != 200 {
 			t.Errorf("held: %v, %v", g.Response, err)
 		}
 	})
-	for len(w.CallsOf(vendor.Download)) == 0 { // until it has arrived
+	for len(w.CallsOf(vendorsim.Download)) == 0 { // until it has arrived
 		select {
 		case <-time.After(time.Millisecond):
 		case <-t.Context().Done():
 			return
 		}
 	}
-	if c := w.CallsOf(vendor.Download)[0]; c.Status != 0 {
+	if c := w.CallsOf(vendorsim.Download)[0]; c.Status != 0 {
 		t.Errorf("answered while held: %+v", c)
 	}
 	close(until)
 	wg.Wait()
 
-	w.Inject(vendor.Fault{Do: vendor.Hang{}})
+	w.Inject(vendorsim.Fault{Do: vendorsim.Hang{}})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, link, nil)
@@ -304,8 +304,8 @@ func TestHoldAndHang(t *testing.T) {
 
 func TestOnCall(t *testing.T) {
 	var mu sync.Mutex
-	var seen []vendor.Call
-	w := newWorld(t, vendor.Options{OnCall: func(c vendor.Call) {
+	var seen []vendorsim.Call
+	w := newWorld(t, vendorsim.Options{OnCall: func(c vendorsim.Call) {
 		mu.Lock()
 		defer mu.Unlock()
 		seen = append(seen, c)

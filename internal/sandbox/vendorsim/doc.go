@@ -1,4 +1,4 @@
-// Package vendor simulates the meeting vendor: the six calls of its API
+// Package vendorsim simulates the meeting vendor: the six calls of its API
 // document and the object store (Tencent COS) that its download links lead to.
 //
 //	client ── POST /meeting/NAME, auth ──▶ API host ──▶ model: conferences, recordings, files
@@ -17,4 +17,4 @@
 //
 // Times told are seconds in Options.Zone; file names and directories are in
 // China Standard Time, as in the document's samples, eight hours apart.
-package vendor
+package vendorsim

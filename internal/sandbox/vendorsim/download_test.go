@@ -1,4 +1,4 @@
-package vendor_test
+package vendorsim_test
 
 import (
 	"bytes"
@@ -13,11 +13,11 @@ import (
 	"time"
 
 	"archiver/internal/sandbox/content"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 )
 
 func TestLinkMustComeBackAsIssued(t *testing.T) {
-	w := newWorld(t, vendor.Options{LinkTTL: time.Hour})
+	w := newWorld(t, vendorsim.Options{LinkTTL: time.Hour})
 	w.add("r1", content.Generate(1, 1000))
 	raw, escaped := 0, 0
 	for range 30 {
@@ -58,7 +58,7 @@ func TestLinkMustComeBackAsIssued(t *testing.T) {
 }
 
 func TestLinkExpires(t *testing.T) {
-	w := newWorld(t, vendor.Options{LinkTTL: time.Hour})
+	w := newWorld(t, vendorsim.Options{LinkTTL: time.Hour})
 	w.add("r1", content.Generate(1, 1000))
 	link := w.url("r1")
 	w.clock.Advance(time.Hour - time.Second)
@@ -72,7 +72,7 @@ func TestLinkExpires(t *testing.T) {
 	if g := w.must(w.url("r1")); g.StatusCode != http.StatusOK {
 		t.Errorf("fresh: %d", g.StatusCode)
 	}
-	err := w.AddRecording(vendor.Recording{ID: "short", Tenant: "acme", LinkTTL: -1, Files: []vendor.File{{Start: start, Content: content.Generate(1, 5)}}})
+	err := w.AddRecording(vendorsim.Recording{ID: "short", Tenant: "acme", LinkTTL: -1, Files: []vendorsim.File{{Start: start, Content: content.Generate(1, 5)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +82,7 @@ func TestLinkExpires(t *testing.T) {
 }
 
 func TestDownloadHeaders(t *testing.T) {
-	w := newWorld(t, vendor.Options{})
+	w := newWorld(t, vendorsim.Options{})
 	c := content.Generate(1, 3<<20+5)
 	w.add("r1", c)
 	all, err := io.ReadAll(io.NewSectionReader(c, 0, c.Size()))
@@ -102,7 +102,7 @@ func TestDownloadHeaders(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
-	if calls := w.CallsOf(vendor.Download); len(calls) != 1 || calls[0].Bytes != int64(len(all)) || calls[0].Status != 200 || calls[0].HasAuth || calls[0].RecordID != "r1" {
+	if calls := w.CallsOf(vendorsim.Download); len(calls) != 1 || calls[0].Bytes != int64(len(all)) || calls[0].Status != 200 || calls[0].HasAuth || calls[0].RecordID != "r1" {
 		t.Errorf("log %+v", calls)
 	}
 	head, err := w.do(http.MethodHead, w.url("r1"))
@@ -115,7 +115,7 @@ func TestDownloadHeaders(t *testing.T) {
 }
 
 func TestRanges(t *testing.T) {
-	w := newWorld(t, vendor.Options{})
+	w := newWorld(t, vendorsim.Options{})
 	w.add("r1", content.Bytes([]byte("0123456789")))
 	tests := []struct {
 		spec, body, contentRange string
@@ -150,7 +150,7 @@ func TestRanges(t *testing.T) {
 }
 
 func TestConditions(t *testing.T) {
-	w := newWorld(t, vendor.Options{})
+	w := newWorld(t, vendorsim.Options{})
 	w.add("r1", content.Bytes([]byte("0123456789")))
 	etag := w.must(w.url("r1")).Header.Get("ETag")
 	const before, at = "Fri, 31 May 2019 01:43:22 GMT", "Fri, 31 May 2019 01:43:23 GMT"
@@ -189,7 +189,7 @@ func TestConditions(t *testing.T) {
 }
 
 func TestLargeFileCostsNothing(t *testing.T) {
-	w := newWorld(t, vendor.Options{NoCRC64: true})
+	w := newWorld(t, vendorsim.Options{NoCRC64: true})
 	c, err := content.MP4(9, 20<<30, content.Faststart)
 	if err != nil {
 		t.Fatal(err)

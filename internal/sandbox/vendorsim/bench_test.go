@@ -1,4 +1,4 @@
-package vendor_test
+package vendorsim_test
 
 import (
 	"encoding/json"
@@ -10,18 +10,18 @@ import (
 	"time"
 
 	"archiver/internal/sandbox/content"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 )
 
 // BenchmarkDownload measures a generated file over loopback, client included.
 func BenchmarkDownload(b *testing.B) {
 	const size = 256 << 20
-	s := vendor.New(vendor.Options{Tenants: map[string]string{"acme": "key"}, NoCRC64: true})
+	s := vendorsim.New(vendorsim.Options{Tenants: map[string]string{"acme": "key"}, NoCRC64: true})
 	if err := s.Start(""); err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	err := s.AddRecording(vendor.Recording{ID: "r1", Tenant: "acme", Files: []vendor.File{{Start: time.Unix(0, 0), Stop: time.Unix(9, 0), Content: content.Generate(1, size)}}})
+	err := s.AddRecording(vendorsim.Recording{ID: "r1", Tenant: "acme", Files: []vendorsim.File{{Start: time.Unix(0, 0), Stop: time.Unix(9, 0), Content: content.Generate(1, size)}}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package vendor_test
+package vendorsim_test
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"archiver/internal/sandbox/content"
-	"archiver/internal/sandbox/vendor"
+	"archiver/internal/sandbox/vendorsim"
 )
 
 // clock is a clock that a test sets.
@@ -36,7 +36,7 @@ func (c *clock) Advance(d time.Duration) {
 
 // world is a running vendor with two tenants, and a plain client.
 type world struct {
-	*vendor.Server
+	*vendorsim.Server
 	t      *testing.T
 	clock  *clock
 	client *http.Client
@@ -44,12 +44,12 @@ type world struct {
 
 var start = time.Date(2019, 5, 31, 1, 43, 9, 0, time.UTC)
 
-func newWorld(t *testing.T, opts vendor.Options) *world {
+func newWorld(t *testing.T, opts vendorsim.Options) *world {
 	t.Helper()
 	w := &world{t: t, clock: &clock{now: start.Add(24 * time.Hour)}}
 	opts.Tenants = map[string]string{"acme": "key-a", "other": "key-b"}
 	opts.Clock = w.clock.Now
-	w.Server = vendor.New(opts)
+	w.Server = vendorsim.New(opts)
 	if err := w.Start(""); err != nil {
 		t.Fatal(err)
 	}
@@ -67,9 +67,9 @@ func newWorld(t *testing.T, opts vendor.Options) *world {
 // add makes recording id of acme with one file of these bytes.
 func (w *world) add(id string, c content.Content) {
 	w.t.Helper()
-	err := w.AddRecording(vendor.Recording{
+	err := w.AddRecording(vendorsim.Recording{
 		ID: id, Tenant: "acme", ConferenceKey: "1866", EntID: 52,
-		Files: []vendor.File{{Start: start, Stop: start.Add(14 * time.Second), Content: c}},
+		Files: []vendorsim.File{{Start: start, Stop: start.Add(14 * time.Second), Content: c}},
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -188,8 +188,8 @@ func (w *world) must(url string, header ...string) got {
 }
 
 func TestEnvelopeIsTheDocuments(t *testing.T) {
-	w := newWorld(t, vendor.Options{})
-	w.AddConference(vendor.Conference{Key: "1866", Tenant: "acme", Started: true})
+	w := newWorld(t, vendorsim.Options{})
+	w.AddConference(vendorsim.Conference{Key: "1866", Tenant: "acme", Started: true})
 	_, body, err := w.post("key-a", "openRecord", `{"conferenceKey":"1866"}`)
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +210,7 @@ func TestEnvelopeIsTheDocuments(t *testing.T) {
 	if want := "{\n    \"code\": \"200\",\n    \"message\": null,\n    \"state\": 1\n}\n"; body != want {
 		t.Errorf("closeLive answered %q", body)
 	}
-	remove := w.Inject(vendor.Fault{Call: "closeLive", Do: vendor.Style{TrailingCommas: true, NumericCode: true, Compact: true}})
+	remove := w.Inject(vendorsim.Fault{Call: "closeLive", Do: vendorsim.Style{TrailingCommas: true, NumericCode: true, Compact: true}})
 	_, body, _ = w.post("key-a", "closeLive", `{"conferenceKey":"1866"}`)
 	if want := `{"code":200,"message":null,"state":1,}` + "\n"; body != want {
 		t.Errorf("with commas: %q", body)
@@ -223,8 +223,8 @@ func TestEnvelopeIsTheDocuments(t *testing.T) {
 }
 
 func TestConferenceCodes(t *testing.T) {
-	w := newWorld(t, vendor.Options{ReadyDelay: time.Minute})
-	for _, c := range []vendor.Conference{
+	w := newWorld(t, vendorsim.Options{ReadyDelay: time.Minute})
+	for _, c := range []vendorsim.Conference{
 		{Key: "1", Tenant: "acme"},
 		{Key: "2", Tenant: "other", Started: true},
 		{Key: "3", Tenant: "acme", Started: true, NoRecording: true, NoLive: true},
@@ -282,7 +282,7 @@ func TestConferenceCodes(t *testing.T) {
 }
 
 func TestBadParameters(t *testing.T) {
-	w := newWorld(t, vendor.Options{StatusInHTTP: true})
+	w := newWorld(t, vendorsim.Options{StatusInHTTP: true})
 	w.add("r1", content.Bytes([]byte("x")))
 	for _, body := range []string{"", "{", `{"recordId":5}`, `{}`, `{"recordId":"unknown"}`, `{"recordId":"` + strings.Repeat("x", 65) + `"}`, `{"recordId":"r1","origin":"` + strings.Repeat("x", 129) + `"}`} {
 		if status, text, err := w.post("key-a", "getRecords", body); err != nil || status != 400 || !strings.Contains(text, `"code": "400"`) {
@@ -301,12 +301,12 @@ func TestBadParameters(t *testing.T) {
 }
 
 func TestListing(t *testing.T) {
-	w := newWorld(t, vendor.Options{})
+	w := newWorld(t, vendorsim.Options{})
 	w.add("second", content.Generate(2, 2000))
 	now := w.clock.Now()
-	err := w.AddRecording(vendor.Recording{
+	err := w.AddRecording(vendorsim.Recording{
 		ID: "first", Tenant: "acme", ConferenceKey: "1866", EntID: 52, Also: []string{"second"},
-		Files: []vendor.File{
+		Files: []vendorsim.File{
 			{Start: start, Stop: start.Add(time.Hour), Content: content.Bytes(make([]byte, 1027797))},
 			{Start: start.Add(time.Hour), Stop: start.Add(2 * time.Hour), Content: content.Generate(1, 5), CarriedID: "elsewhere", ReadyAt: now.Add(time.Minute)},
 			{Start: start.Add(2 * time.Hour), Stop: start.Add(3 * time.Hour), Content: content.Generate(1, 6), ReadyAt: now.Add(time.Minute), Hidden: true},
@@ -335,7 +335,7 @@ func TestListing(t *testing.T) {
 	if n := len(w.list("first")); n != 4 {
 		t.Errorf("%d items after the minute, want 4", n)
 	}
-	if err := w.AddFile("first", vendor.File{Start: start, Content: content.Generate(1, 1)}); err != nil || len(w.list("first")) != 5 {
+	if err := w.AddFile("first", vendorsim.File{Start: start, Content: content.Generate(1, 1)}); err != nil || len(w.list("first")) != 5 {
 		t.Errorf("AddFile: %v", err)
 	}
 	if !w.RemoveFile("first", 0) || w.RemoveFile("first", 9) || len(w.list("first")) != 4 {
@@ -344,11 +344,11 @@ func TestListing(t *testing.T) {
 }
 
 func TestDeletion(t *testing.T) {
-	for answer, want := range map[vendor.Answer]string{
-		vendor.AnswerEmpty: "200 []", vendor.AnswerNull: "200 null", vendor.Answer400: "400 null", vendor.Answer200008: "200008 null",
+	for answer, want := range map[vendorsim.Answer]string{
+		vendorsim.AnswerEmpty: "200 []", vendorsim.AnswerNull: "200 null", vendorsim.Answer400: "400 null", vendorsim.Answer200008: "200008 null",
 	} {
 		t.Run(string(answer), func(t *testing.T) {
-			w := newWorld(t, vendor.Options{AfterDelete: answer})
+			w := newWorld(t, vendorsim.Options{AfterDelete: answer})
 			w.add("r1", content.Generate(1, 100))
 			url := w.url("r1")
 			if a := w.call("key-b", "delRecordFile", `{"recordId":"r1"}`); a.Code != "403" {
@@ -378,9 +378,9 @@ func TestDeletion(t *testing.T) {
 
 func TestDeletionSparesOthersOrNot(t *testing.T) {
 	for _, takesAll := range []bool{false, true} {
-		w := newWorld(t, vendor.Options{})
+		w := newWorld(t, vendorsim.Options{})
 		w.add("second", content.Generate(2, 20))
-		if err := w.AddRecording(vendor.Recording{ID: "first", Tenant: "acme", Also: []string{"second"}, DeleteTakesAll: takesAll}); err != nil {
+		if err := w.AddRecording(vendorsim.Recording{ID: "first", Tenant: "acme", Also: []string{"second"}, DeleteTakesAll: takesAll}); err != nil {
 			t.Fatal(err)
 		}
 		w.call("key-a", "delRecordFile", `{"recordId":"first"}`)
