@@ -151,6 +151,7 @@ func (x *transfer) linkFailed(err error) state.Change {
 		wait = x.backoff(6, err)
 	case fault.NotFound:
 		wait = x.o.Settle/3 + time.Second // three listings over settle decide whether it is gone
+	default:
 	}
 	return state.Fail{FileID: x.f.ID, Error: err.Error(), RetryAt: x.o.Clock().Add(wait)}
 }

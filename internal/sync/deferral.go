@@ -17,6 +17,10 @@ type deferrals struct {
 	until map[deferred]time.Time
 }
 
+// deferFor is how long, as a rule long enough for a disk or a vendor to be
+// looked after, and short enough to go on soon after.
+const deferFor = 30 * time.Second
+
 type deferred struct {
 	work state.Work
 	key  state.Key
@@ -26,10 +30,11 @@ func newDeferrals(clock func() time.Time) *deferrals {
 	return &deferrals{clock: clock, until: map[deferred]time.Time{}}
 }
 
-func (d *deferrals) put(w state.Work, k state.Key, wait time.Duration) {
+// put keeps the work from being tried for a while.
+func (d *deferrals) put(w state.Work, k state.Key) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.until[deferred{w, k}] = d.clock().Add(wait)
+	d.until[deferred{w, k}] = d.clock().Add(deferFor)
 }
 
 // due reports whether the work may be tried now.

@@ -189,7 +189,7 @@ func (s *Syncer) outcome(ctx context.Context, t *Tenant, k state.Key, w state.Wa
 		gone, err = s.alsoGone(ctx, t, w, k.RecordID, l)
 	}
 	if err != nil {
-		s.put.put(state.WorkConfirm, k, minDeleteWait)
+		s.put.put(state.WorkConfirm, k)
 		log.Warn("ask whether the source is deleted", zap.Error(err))
 		return
 	}
@@ -220,7 +220,7 @@ func (s *Syncer) outcome(ctx context.Context, t *Tenant, k state.Key, w state.Wa
 	})
 	if err != nil {
 		log.Error("record the outcome of a deletion", zap.Error(err))
-		s.put.put(state.WorkConfirm, k, minDeleteWait)
+		s.put.put(state.WorkConfirm, k)
 		return
 	}
 	if failed != "" && after.Deletion.WarrantID == "" {
@@ -314,7 +314,7 @@ func (s *Syncer) postpone(ctx context.Context, t *Tenant, k state.Key, why error
 	})
 	if err != nil && ctx.Err() == nil && !errors.Is(err, state.ErrIllegal) {
 		s.o.Logger.Error("postpone a deletion", zap.String("tenant", k.Tenant), zap.String("record_id", k.RecordID), zap.Error(err))
-		s.put.put(state.WorkDelete, k, minDeleteWait)
+		s.put.put(state.WorkDelete, k)
 	}
 	if _, ok := errors.AsType[*refusal](why); ok {
 		// The listing may have told something new: let it be recorded.

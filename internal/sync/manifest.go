@@ -45,7 +45,7 @@ func (s *Syncer) manifest(ctx context.Context, t *Tenant, k state.Key) (more boo
 	_, err = s.o.Store.Update(ctx, k, state.Do(state.ManifestFailed{Error: err.Error(), RetryAt: at}))
 	if err != nil && ctx.Err() == nil {
 		log.Error("record that the manifest was not written", zap.Error(err))
-		s.put.put(state.WorkManifest, k, minDeleteWait)
+		s.put.put(state.WorkManifest, k)
 	}
 	return !down
 }
