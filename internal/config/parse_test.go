@@ -103,7 +103,7 @@ func TestTenantLimits(t *testing.T) {
 		}
 	}
 	for _, line := range []string{
-		"record_ids: ['" + strings.Repeat("录", 65) + "']", `record_ids: ["a\n"]`, "api_rate: 0", "api_rate: 1001", "api_rate: .nan", "api_rate: .inf", "source_retention: 0s",
+		"record_ids: ['" + strings.Repeat("录", 65) + "']", `record_ids: ["a\n"]`, "api_rate: 0", "api_rate: 100001", "api_rate: .nan", "api_rate: .inf", "source_retention: 0s",
 		"proxy: 'ftp://p:1', download_hosts: [a]", "proxy: 'http://p/x', download_hosts: [a]", "proxy: environment", "download_hosts: ['https://a']", "download_hosts: ['A.com']", "download_hosts: ['[a']",
 		"origin: 'https://" + strings.Repeat("x", 121) + "'", "origin: x", "delete_source: {max_per_hour: 0}", "delete_source: {require: parts}",
 		"storage: {access_key_id: a}", "storage: {secret_access_key: b}", "storage: {sse: AES256, sse_kms_key_id: k}", "storage: {object_lock: {days: 1}}",
