@@ -276,6 +276,16 @@ func (c covered) apply(m *move) error {
 	return nil
 }
 
+func (c Void) apply(m *move) error {
+	if m.Status == Deleting || m.Status == SourceDeleted {
+		return m.illegal("void the warrant")
+	}
+	if m.Deletion.WarrantID == c.WarrantID {
+		m.Deletion.WarrantID = ""
+	}
+	return nil
+}
+
 func (c Deleted) apply(m *move) error {
 	if c.WarrantID == "" {
 		return m.illegal("confirm the deletion without a warrant")

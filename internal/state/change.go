@@ -94,6 +94,10 @@ type (
 	}
 	// covered notes the warrant of another recording; see ApplyCovered.
 	covered struct{ id string }
+	// Void takes from a recording the warrant that covers it because of
+	// another one's deletion, which is known to have had no effect. Not a
+	// move, no event.
+	Void struct{ WarrantID string }
 	// warranted moves to deleting; only StoreWarrant of a store makes one,
 	// through ApplyWarrant.
 	warranted struct{ id string }

@@ -213,9 +213,9 @@ func (s *Syncer) bucketDown(ctx context.Context, tenant string, at state.Destina
 	return until, true
 }
 
-// works notes that the bucket took something.
-func (s *Syncer) works(tenant string, at state.Destination) {
-	if s.gate.open(tenant, at) {
+// works notes that the bucket answered well; file: that it took a whole file.
+func (s *Syncer) works(tenant string, at state.Destination, file bool) {
+	if s.gate.open(tenant, at, file) {
 		s.o.Logger.Info("bucket works again, transfers go on", zap.String("tenant", tenant), zap.String("bucket", at.Bucket))
 	}
 }

@@ -67,8 +67,9 @@ func (s *Syncer) deleteSource(ctx context.Context, t *Tenant, k state.Key) (more
 		hint(s.sealing[t.Name])
 		return true
 	case errors.Is(err, errGone):
-		if w, err := s.o.Store.Warrant(ctx, k.Tenant, rec.Deletion.WarrantID); err == nil {
-			s.outcome(ctx, t, k, w, nil)
+		s.put.put(state.WorkDelete, k) // should the outcome not come to be recorded
+		if w, err = s.stored(ctx, rec); err == nil {
+			s.outcome(ctx, t, k, w.Warrant, nil)
 		}
 		return true
 	}
@@ -77,21 +78,12 @@ func (s *Syncer) deleteSource(ctx context.Context, t *Tenant, k state.Key) (more
 }
 
 // issue gathers the evidence, in the order of promise 1, and stores the
-// warrant.
+// warrant. Copies that have to be read back first, which takes long, are read
+// back outside of the evidence's 30 s, and then everything is asked again.
 func (s *Syncer) issue(ctx context.Context, t *Tenant, rec state.Recording) (warrant, error) {
-	p, err := s.mayDelete(ctx, t, rec)
-	if err != nil {
-		return warrant{}, err
-	}
-	if s.wantsReadback(p, rec) {
-		// It takes long, so it comes before the clock of the evidence starts,
-		// and only where the listing does not refuse already. What may have
-		// changed meanwhile is asked again.
-		e := newEvidence(s, t, p)
-		if _, _, err := e.listed(ctx, rec); err != nil {
-			return warrant{}, err
-		}
-		if err := s.readBackAhead(ctx, t, p, rec); err != nil {
+	w, e, err := s.evidence(ctx, t, rec)
+	if errors.Is(err, errUnread) {
+		if err := e.readBack(ctx); err != nil {
 			return warrant{}, err
 		}
 		if rec, err = s.o.Store.Get(ctx, rec.ID()); err != nil {
@@ -100,12 +92,8 @@ func (s *Syncer) issue(ctx context.Context, t *Tenant, rec state.Recording) (war
 		if rec.Manifest.Due {
 			return warrant{}, errManifestFirst
 		}
-		if p, err = s.mayDelete(ctx, t, rec); err != nil {
-			return warrant{}, err
-		}
+		w, e, err = s.evidence(ctx, t, rec)
 	}
-	e := newEvidence(s, t, p)
-	w, err := e.gather(ctx, rec)
 	if err != nil {
 		return warrant{}, err
 	}
@@ -115,7 +103,7 @@ func (s *Syncer) issue(ctx context.Context, t *Tenant, rec state.Recording) (war
 		}
 		return nil
 	}
-	if _, err := s.o.Store.StoreWarrant(ctx, w, p.MaxPerHour, permit); err != nil {
+	if _, err := s.o.Store.StoreWarrant(ctx, w, e.policy.MaxPerHour, permit); err != nil {
 		var refused *state.WarrantRefused
 		if errors.As(err, &refused) && (refused.Clause == "limit" || refused.Clause == "disabled") {
 			return warrant{}, errNoMore
@@ -125,6 +113,17 @@ func (s *Syncer) issue(ctx context.Context, t *Tenant, rec state.Recording) (war
 	s.o.Logger.Info("warrant stored", zap.String("tenant", t.Name), zap.String("record_id", w.RecordID),
 		zap.String("warrant", w.ID), zap.Int("files", len(w.Evidence)))
 	return warrant{Warrant: w, expires: e.start.Add(warrantLife)}, nil
+}
+
+// evidence asks everybody once.
+func (s *Syncer) evidence(ctx context.Context, t *Tenant, rec state.Recording) (state.Warrant, *evidence, error) {
+	p, err := s.mayDelete(ctx, t, rec)
+	if err != nil {
+		return state.Warrant{}, nil, err
+	}
+	e := &evidence{s: s, t: t, policy: p, start: s.o.Clock(), recs: map[string]state.Recording{}}
+	w, err := e.gather(ctx, rec)
+	return w, e, err
 }
 
 // mayDelete holds the clauses of promise 1 that need nobody else.
@@ -169,24 +168,32 @@ func (s *Syncer) confirm(ctx context.Context, t *Tenant, k state.Key) (more bool
 	if err != nil || rec.Status != state.Deleting {
 		return err == nil
 	}
-	w, err := s.o.Store.Warrant(ctx, k.Tenant, rec.Deletion.WarrantID)
+	w, err := s.stored(ctx, rec)
 	if err != nil {
-		s.o.Logger.Error("read the warrant", zap.String("tenant", k.Tenant), zap.String("record_id", k.RecordID), zap.Error(err))
+		s.put.put(state.WorkConfirm, k)
 		return true
 	}
-	s.outcome(ctx, t, k, w, nil)
+	s.outcome(ctx, t, k, w.Warrant, nil)
 	return true
+}
+
+// stored returns the recording's last warrant, which permits nothing any more.
+func (s *Syncer) stored(ctx context.Context, rec state.Recording) (warrant, error) {
+	w, err := s.o.Store.Warrant(ctx, rec.Tenant, rec.Deletion.WarrantID)
+	if err != nil {
+		s.o.Logger.Error("read the warrant", zap.String("tenant", rec.Tenant), zap.String("record_id", rec.RecordID), zap.Error(err))
+	}
+	return warrant{Warrant: w}, err
 }
 
 // outcome asks the vendor what is left after a call and records it. callErr is
 // what the call answered; nil if it claimed success or nobody knows.
 func (s *Syncer) outcome(ctx context.Context, t *Tenant, k state.Key, w state.Warrant, callErr error) {
 	log := s.o.Logger.With(zap.String("tenant", k.Tenant), zap.String("record_id", k.RecordID), zap.String("warrant", w.ID))
-	l, err := s.relist(ctx, t, k.RecordID)
-	left := lists(l, k.RecordID)
-	var gone []string
-	if err == nil {
-		gone, err = s.alsoGone(ctx, t, w, k.RecordID, l)
+	void := callErr != nil && fault.KindOf(callErr) != fault.Ambiguous
+	left, gone, err := s.whatIsLeft(ctx, t, k, w)
+	if err != nil && void {
+		left, err = true, nil // the call is known to have had no effect
 	}
 	if err != nil {
 		s.put.put(state.WorkConfirm, k)
@@ -208,15 +215,15 @@ func (s *Syncer) outcome(ctx context.Context, t *Tenant, k state.Key, w state.Wa
 		case !left:
 			return []state.Change{state.Deleted{WarrantID: w.ID}}, nil
 		case failed != "":
-			// A refusal is known to have had no effect: the warrant explains
+			// Where it is known to have had no effect, the warrant explains
 			// nothing that vanishes later.
-			void := fault.KindOf(callErr) != fault.Ambiguous
 			return []state.Change{state.DeletionFailed{Detail: failed, EligibleFrom: from, Backoff: wait, Void: void}}, nil
 		}
-		return []state.Change{state.Unconfirmed{
-			Detail:       "the vendor still lists files of it after delRecordFile",
-			EligibleFrom: from, Backoff: wait,
-		}}, nil
+		const still = "the vendor still lists files of it after delRecordFile"
+		if r.Status != state.Deleting { // an older warrant, looked at once more
+			return []state.Change{state.DeletionFailed{Detail: still, EligibleFrom: from, Backoff: wait}}, nil
+		}
+		return []state.Change{state.Unconfirmed{Detail: still, EligibleFrom: from, Backoff: wait}}, nil
 	})
 	if err != nil {
 		log.Error("record the outcome of a deletion", zap.Error(err))
@@ -227,6 +234,21 @@ func (s *Syncer) outcome(ctx context.Context, t *Tenant, k state.Key, w state.Wa
 		s.voidToo(ctx, t, k, w)
 	}
 	log.Info("deletion at the vendor", zap.String("status", string(after.Status)), zap.NamedError("call", callErr))
+}
+
+// whatIsLeft asks whether files of k are still listed, by itself or by the
+// recording that the warrant named, and which of the others are gone with it.
+func (s *Syncer) whatIsLeft(ctx context.Context, t *Tenant, k state.Key, w state.Warrant) (left bool, gone []string, err error) {
+	l, err := s.relist(ctx, t, k.RecordID)
+	if err != nil {
+		return false, nil, err
+	}
+	if w.RecordID != k.RecordID {
+		of, err := s.relist(ctx, t, w.RecordID)
+		return lists(l, k.RecordID) || names(of, w.RecordID, k.RecordID), nil, err
+	}
+	gone, err = s.alsoGone(ctx, t, w, k.RecordID, l)
+	return lists(l, k.RecordID), gone, err
 }
 
 // deletedToo records that a recording which the warrant covers went with it.
@@ -245,16 +267,8 @@ func (s *Syncer) voidToo(ctx context.Context, t *Tenant, k state.Key, w state.Wa
 			continue
 		}
 		other := state.Key{Tenant: t.Name, RecordID: id}
-		_, err := s.o.Store.Update(ctx, other, func(r state.Recording) ([]state.Change, error) {
-			if r.Deletion.WarrantID != w.ID || r.Status != state.Archived && r.Status != state.DeletionUnconfirmed {
-				return nil, nil
-			}
-			return []state.Change{state.DeletionFailed{
-				Detail: "the deletion of " + k.RecordID + ", whose listing names this one too, was refused",
-				Void:   true, EligibleFrom: r.Deletion.EligibleFrom, Backoff: r.Deletion.Backoff,
-			}}, nil
-		})
-		if err != nil && ctx.Err() == nil {
+		_, err := s.o.Store.Update(ctx, other, state.Do(state.Void{WarrantID: w.ID}))
+		if err != nil && ctx.Err() == nil && !errors.Is(err, state.ErrIllegal) {
 			s.o.Logger.Error("void the warrant of a covered recording", zap.String("tenant", t.Name), zap.String("record_id", id), zap.Error(err))
 		}
 	}
@@ -264,10 +278,15 @@ func (s *Syncer) voidToo(ctx context.Context, t *Tenant, k state.Key, w state.Wa
 // answer [], null, other recordings' items, 400 or 200008.
 func (s *Syncer) relist(ctx context.Context, t *Tenant, recordID string) (meetingapi.Listing, error) {
 	l, err := t.Vendor.GetRecords(ctx, recordID, meetingapi.Urgent)
-	if errors.Is(err, meetingapi.ErrBadParameters) || errors.Is(err, meetingapi.ErrNoSuchConference) {
+	if isGone(err) {
 		return meetingapi.Listing{}, nil
 	}
 	return l, err
+}
+
+// isGone reports an answer to getRecords that lists nothing after a deletion.
+func isGone(err error) bool {
+	return errors.Is(err, meetingapi.ErrBadParameters) || errors.Is(err, meetingapi.ErrNoSuchConference)
 }
 
 // lists reports whether a recording's own listing has a file of it.

@@ -33,6 +33,7 @@ type evidence struct {
 	start  time.Time
 	recs   map[string]state.Recording // owners, by recordId
 	w      state.Warrant
+	unread []state.Evidence // copies that have to be read back first
 }
 
 // sourceChanged says that the source is not what we archived.
@@ -44,13 +45,12 @@ type sourceChanged struct {
 
 func (e *sourceChanged) Error() string { return e.why }
 
-func newEvidence(s *Syncer, t *Tenant, p DeletePolicy) *evidence {
-	return &evidence{s: s, t: t, policy: p, start: s.o.Clock(), recs: map[string]state.Recording{}}
-}
-
 // listed asks the vendor and finds the verified file of every item.
 func (e *evidence) listed(ctx context.Context, rec state.Recording) ([]meetingapi.Identified, []state.File, error) {
 	l, err := e.t.Vendor.GetRecords(ctx, rec.RecordID, meetingapi.Urgent)
+	if rec.Deletion.WarrantID != "" && isGone(err) {
+		return nil, nil, errGone
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("list the source before deleting it: %w", err)
 	}
@@ -92,6 +92,9 @@ func (e *evidence) gather(ctx context.Context, rec state.Recording) (state.Warra
 		if err := e.copy(ctx, &e.w.Evidence[i]); err != nil {
 			return e.w, err
 		}
+	}
+	if len(e.unread) > 0 {
+		return e.w, errUnread
 	}
 	now := e.s.o.Clock()
 	if now.Sub(e.start) > warrantLife {
@@ -255,45 +258,41 @@ func (e *evidence) copy(ctx context.Context, ev *state.Evidence) error {
 		ev.Level = state.LevelReadback
 	case level == state.LevelFullObject && e.policy.Require == state.LevelFullObject:
 		ev.Level = state.LevelFullObject
+	case ev.Level == state.LevelFullObject && e.policy.Require == state.LevelFullObject:
+		// What it proved once it no longer does: that is for a person to look at.
+		return refuse("the bucket does not prove %s any more, as it did when it was verified", ev.Key)
 	default:
-		return refuse("the bucket does not prove %s at the level that delete_source.require asks for", ev.Key)
+		e.unread = append(e.unread, *ev)
 	}
 	return nil
 }
 
-// wantsReadback reports whether a warrant would need a file read back.
-func (s *Syncer) wantsReadback(p DeletePolicy, rec state.Recording) bool {
-	return slices.ContainsFunc(rec.Files, func(f state.File) bool { return s.readbackDue(p, f) })
-}
+// errUnread says that copies have to be read back before the bucket can be held
+// to prove them.
+var errUnread = errors.New("copies have to be read back first")
 
-func (s *Syncer) readbackDue(p DeletePolicy, f state.File) bool {
-	recent := within(s.o.Clock(), f.ReadbackAt, readbackLife-time.Hour)
-	return !f.Superseded && !recent && (f.Level != state.LevelFullObject || p.Require != state.LevelFullObject)
-}
-
-// readBackAhead reads back, ahead of the warrant, the copies for which the
-// warrant will need it: where the bucket proves nothing of a whole object, or
-// delete_source.require is readback.
-func (s *Syncer) readBackAhead(ctx context.Context, t *Tenant, p DeletePolicy, rec state.Recording) error {
-	for _, f := range rec.Files {
-		if !s.readbackDue(p, f) {
-			continue
-		}
-		d, ok := s.destination(t, f.Dest)
+// readBack reads back the copies for which the warrant needs it: where the
+// bucket proves nothing of a whole object, or delete_source.require is
+// readback.
+func (e *evidence) readBack(ctx context.Context) error {
+	for _, ev := range e.unread {
+		d, ok := e.s.destination(e.t, ev.Dest)
 		if !ok {
-			return refuse("destination_unconfigured: bucket %s is no longer in the configuration", f.Dest.Bucket)
+			return refuse("destination_unconfigured: bucket %s is no longer in the configuration", ev.Dest.Bucket)
 		}
-		caps, err := s.proofs.of(ctx, f.Dest, d)
+		caps, err := e.s.proofs.of(ctx, ev.Dest, d)
 		if err != nil {
 			return err
 		}
+		f, _ := e.recs[ev.RecordID].File(ev.FileID)
 		pr, err := prove(ctx, d, caps, expectation{
-			key: f.Key, versionID: f.Object.VersionID, size: f.Size, sums: f.Sums, parts: f.Parts,
+			key: ev.Key, versionID: ev.Object.VersionID, size: ev.Size, sums: ev.Sums, parts: f.Parts,
 		}, true)
 		if err != nil {
 			return err
 		}
-		_, err = s.o.Store.Update(ctx, rec.ID(), state.Do(state.Verify{FileID: f.ID, Level: pr.level, Object: object(pr.info), Readback: true}))
+		k := state.Key{Tenant: e.t.Name, RecordID: ev.RecordID}
+		_, err = e.s.o.Store.Update(ctx, k, state.Do(state.Verify{FileID: ev.FileID, Level: pr.level, Object: object(pr.info), Readback: true}))
 		if err != nil {
 			return err
 		}

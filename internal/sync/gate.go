@@ -71,14 +71,17 @@ func (g *gate) alone(f state.FileRef, d state.Destination) bool {
 }
 
 // open ends a pause, since something succeeded, and reports whether there was
-// one.
-func (g *gate) open(tenant string, d state.Destination) bool {
+// one. Only a file tells something of other files: a bucket over its quota may
+// still take a small manifest.
+func (g *gate) open(tenant string, d state.Destination, file bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	at := door{tenant, d}
 	_, was := g.closed[at]
 	delete(g.closed, at)
-	g.success[at] = g.clock()
+	if file {
+		g.success[at] = g.clock()
+	}
 	return was
 }
 

@@ -11,7 +11,7 @@ func TestGate(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	g := newGate(func() time.Time { return now }, 30*time.Second)
 	a, b := state.Destination{Bucket: "a"}, state.Destination{Bucket: "b"}
-	if g.shut("acme", a) || g.open("acme", a) {
+	if g.shut("acme", a) || g.open("acme", a, true) {
 		t.Error("closed from the start")
 	}
 	until, first := g.pause("acme", a, "403")
@@ -52,7 +52,7 @@ func TestGate(t *testing.T) {
 			break
 		}
 	}
-	if !g.open("acme", a) || g.open("acme", a) || len(g.paused()) != 0 {
+	if !g.open("acme", a, true) || g.open("acme", a, true) || len(g.paused()) != 0 {
 		t.Error("a success does not end it, once")
 	}
 	if until, first = g.pause("acme", a, "403"); !first || until != now.Add(30*time.Second) {
@@ -75,7 +75,12 @@ func TestGateAlone(t *testing.T) {
 		t.Error("blamed though nothing succeeded since")
 	}
 	now = now.Add(time.Second)
-	g.open("acme", at)
+	g.open("acme", at, false)
+	if g.alone(f, at) {
+		t.Error("blamed though only a manifest succeeded")
+	}
+	now = now.Add(time.Second)
+	g.open("acme", at, true)
 	now = now.Add(time.Second)
 	if !g.alone(f, at) {
 		t.Error("not blamed though another succeeded since")

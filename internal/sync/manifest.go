@@ -83,7 +83,7 @@ func (s *Syncer) writeManifest(ctx context.Context, t *Tenant, rec state.Recordi
 	if err := w.put(ctx, d); err != nil {
 		return err
 	}
-	s.works(t.Name, at)
+	s.works(t.Name, at, false)
 	after, err := s.o.Store.Update(ctx, rec.ID(), state.Do(state.ManifestWritten{Dest: at, Key: key, ETag: w.ours, Merged: w.merged, Rendered: rec}))
 	if err != nil {
 		return err

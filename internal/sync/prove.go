@@ -162,7 +162,10 @@ func (p *proofs) of(ctx context.Context, at state.Destination, d Prober) (state.
 		d.SetCapabilities(c) // several tenants may each have a client for it
 		return c, nil
 	}
-	v, err, _ := p.flight.Do(at.Endpoint+" "+at.Bucket, func() (any, error) { return p.find(ctx, at, d) })
+	v, err, shared := p.flight.Do(at.Endpoint+" "+at.Bucket, func() (any, error) { return p.find(ctx, at, d) })
+	if shared && fault.KindOf(err) == fault.Unauthorized {
+		v, err = p.find(ctx, at, d) // it may have been refused to another tenant, with other credentials
+	}
 	if err != nil {
 		return c, err
 	}

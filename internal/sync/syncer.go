@@ -254,11 +254,8 @@ func (s *Syncer) seal(take, work context.Context, t *Tenant) {
 // remove settles warrants whose outcome is not known, then makes new
 // deletions, one after the other.
 func (s *Syncer) remove(take, work context.Context, t *Tenant) {
-	if s.o.Suspended(t.Name) {
-		return // the vendor refuses the tenant's key; the poller finds out when it no longer does
-	}
 	s.eachDue(take, state.WorkConfirm, t.Name, s.o.Clock(), 1, func(k state.Key) bool { return s.confirm(work, t, k) })
-	if p := t.Delete(); p.Enabled {
+	if p := t.Delete(); p.Enabled && !s.o.Suspended(t.Name) {
 		s.eachDue(take, state.WorkDelete, t.Name, s.o.Clock().Add(-p.After), 1, func(k state.Key) bool { return s.deleteSource(work, t, k) })
 	}
 }

@@ -74,7 +74,16 @@ func (x *transfer) run(ctx context.Context) error {
 		if err := x.abort(ctx); err != nil {
 			return err
 		}
-		return x.update(ctx, state.QuarantineFile{FileID: x.f.ID, Aborted: true})
+		_, err := x.o.Store.Update(ctx, x.ref.Key, func(r state.Recording) ([]state.Change, error) {
+			if f, _ := r.File(x.f.ID); f.Phase == state.FileQuarantined {
+				return []state.Change{state.QuarantineFile{FileID: f.ID, Aborted: true}}, nil
+			}
+			return []state.Change{state.Restart{FileID: x.f.ID, Detail: "its upload was aborted while it was quarantined"}}, nil
+		})
+		if err != nil {
+			return err
+		}
+		return errDone
 	}
 	var err error
 	if x.caps, err = x.proofs.of(ctx, x.f.Dest, dest); err != nil {
@@ -95,7 +104,7 @@ func (x *transfer) run(ctx context.Context) error {
 		hint(x.sealing[x.ref.Tenant])
 	}
 	x.gate.done(x.ref)
-	x.works(x.ref.Tenant, x.f.Dest)
+	x.works(x.ref.Tenant, x.f.Dest, x.seen != nil)
 	return nil
 }
 
