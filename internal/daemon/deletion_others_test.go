@@ -79,12 +79,7 @@ func TestDeletionTakesOthersUnconfirmed(t *testing.T) {
 func TestDeletionOfWhatAnotherLists(t *testing.T) {
 	t.Parallel()
 	tr := newTrial(t, worldOptions{})
-	ghost := vendorsim.File{Start: begun.Add(time.Hour), Stop: begun.Add(2 * time.Hour), Content: movie(t, "ghost", 0, 3000), CarriedID: "ghost"}
-	host := vendorsim.File{Start: begun, Stop: begun.Add(time.Minute), Content: movie(t, "host", 0, 4000)}
-	err := tr.vendor.AddRecording(vendorsim.Recording{ID: "host", Tenant: "acme", ConferenceKey: "1866", Files: []vendorsim.File{host, ghost}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	tr.haunt()
 	tr.vendor.Inject(vendorsim.Fault{Call: "delRecordFile", Times: 1, Do: vendorsim.Envelope{Code: "500"}})
 	tr.archive("host")
 	tr.enable()
@@ -100,6 +95,67 @@ func TestDeletionOfWhatAnotherLists(t *testing.T) {
 		t.Errorf("ghost: %+v", w)
 	}
 	tr.called("host", 2)
+	tr.called("ghost", 0)
+	tr.sound(tr.d)
+}
+
+// haunt adds host, whose listing names a file of its own and one of ghost,
+// which has no listing.
+func (tr *trial) haunt() {
+	tr.t.Helper()
+	t := tr.t
+	ghost := vendorsim.File{Start: begun.Add(time.Hour), Stop: begun.Add(2 * time.Hour), Content: movie(t, "ghost", 0, 3000), CarriedID: "ghost"}
+	host := vendorsim.File{Start: begun, Stop: begun.Add(time.Minute), Content: movie(t, "host", 0, 4000)}
+	err := tr.vendor.AddRecording(vendorsim.Recording{ID: "host", Tenant: "acme", ConferenceKey: "1866", Files: []vendorsim.File{host, ghost}})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A warrant that led to nothing does not explain that a recording has no
+// listing of its own while the other one still names it.
+func TestDeletionUnconfirmedOfWhatAnotherLists(t *testing.T) {
+	t.Parallel()
+	tr := newTrial(t, worldOptions{})
+	tr.haunt()
+	tr.vendor.Inject(vendorsim.Fault{Call: "delRecordFile", Times: 1, Do: vendorsim.Envelope{Code: "200"}})
+	tr.archive("host")
+	tr.enable()
+	tr.until("tried", tr.is("host", state.DeletionUnconfirmed))
+	if tr.rec("ghost").Deletion.WarrantID == "" {
+		t.Error("the warrant does not cover ghost")
+	}
+	tr.update("host", state.Hold{On: true})
+	tr.advance(31 * time.Second)
+	tr.until("ghost was looked at", func() bool { return tr.deleted("ghost") || tr.rec("ghost").Deletion.Error != "" })
+	if g := tr.rec("ghost"); g.Status != state.Archived {
+		t.Errorf("ghost is %s though host's listing names it", g.Status)
+	}
+	tr.update("host", state.Hold{})
+	tr.advance(2 * time.Minute)
+	tr.untilDeleted("host", "ghost")
+	tr.called("host", 2)
+	tr.called("ghost", 0)
+	tr.sound(tr.d)
+}
+
+// What a warrant covers of other recordings is read back like its own.
+func TestDeletionReadsBackWhatOthersOwn(t *testing.T) {
+	t.Parallel()
+	tr := newTrial(t, worldOptions{})
+	tr.haunt()
+	tr.archive("host")
+	tr.enable("require: readback")
+	tr.untilDeleted("host", "ghost")
+	w := tr.proven("host")
+	for _, ev := range w.Evidence {
+		if ev.Level != state.LevelReadback || ev.ReadbackAt.IsZero() {
+			t.Errorf("file of %s went at %s, read back at %s", ev.RecordID, ev.Level, ev.ReadbackAt)
+		}
+	}
+	if len(w.Evidence) != 2 {
+		t.Errorf("evidence of %d files", len(w.Evidence))
+	}
 	tr.called("ghost", 0)
 	tr.sound(tr.d)
 }
