@@ -38,7 +38,7 @@
 //
 // Probe never means to create an object: it sends wrong checksums, with a
 // part, with Complete and with PutObject, and sees whether each is refused for
-// being wrong (CONTRACT promise 2). What it can't learn that way is whether
+// being wrong (docs/contract.md, promise 2). What it can't learn that way is whether
 // If-None-Match holds, since that takes an object that exists. That is
 // ProbeConditions: it makes one small object under a fixed name, tries to
 // overwrite it, and removes it again; where the right to remove is missing or

@@ -76,7 +76,7 @@ type Tenant struct {
 	Key     *objectkey.Template
 	KeyZone *time.Location
 	// KeyHasFileID reports whether every new key must carry the file id,
-	// because the bucket ignores conditions (CONTRACT promise 6); nil: no.
+	// because the bucket ignores conditions (docs/contract.md, promise 6); nil: no.
 	KeyHasFileID func() bool
 	// SourceRetention is how long the vendor keeps files; 0: unknown.
 	SourceRetention time.Duration

@@ -38,7 +38,7 @@ type Checksums struct {
 	HasECMA   bool   `json:"has_ecma,omitempty"`   // it was computed: the source or the bucket speaks it
 }
 
-// Level is how a stored object was proven. See CONTRACT promise 2.
+// Level is how a stored object was proven. See docs/contract.md, promise 2.
 type Level string
 
 // The levels, strongest first. Parts is good for verified, not for deletion.

@@ -136,7 +136,7 @@ func (x *transfer) stored(ctx context.Context, info state.ObjectInfo, marks stat
 	return err
 }
 
-// spec is what the object is to be, CONTRACT section 6.
+// spec is what the object is to be, docs/contract.md section 6.
 func (x *transfer) spec() state.ObjectSpec {
 	stamp := func(t time.Time) string {
 		if t.IsZero() {
