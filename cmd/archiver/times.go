@@ -1,36 +1,12 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
-)
 
-// parseDuration reads what the configuration reads: Go's durations, with days
-// of 24 hours in front ("90s", "1h30m", "30d", "1d12h"), never negative.
-func parseDuration(s string) (time.Duration, error) {
-	wrong := errors.New("is not a duration such as 90s, 1h30m, 30d or 1d12h")
-	const day = 24 * time.Hour
-	days, rest, hasDays := strings.Cut(s, "d")
-	if !hasDays {
-		days, rest = "0", s
-	}
-	n, err := strconv.ParseUint(days, 10, 16) // 2^16 days are less than an int64 of nanoseconds
-	if err != nil || rest == "" && !hasDays || strings.ContainsAny(rest, "+-") {
-		return 0, wrong
-	}
-	sum := time.Duration(n) * day
-	if rest != "" {
-		d, err := time.ParseDuration(rest)
-		if err != nil || sum+d < sum {
-			return 0, wrong
-		}
-		sum += d
-	}
-	return sum, nil
-}
+	"archiver/internal/config"
+)
 
 // duration is a flag that holds a duration.
 type duration time.Duration
@@ -48,7 +24,7 @@ func (d *duration) String() string {
 
 // Set implements pflag.Value.
 func (d *duration) Set(s string) error {
-	v, err := parseDuration(s)
+	v, err := config.ParseDuration(s)
 	if err != nil {
 		return err
 	}
@@ -67,7 +43,7 @@ func parseTime(s string, now time.Time) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	d, err := parseDuration(s)
+	d, err := config.ParseDuration(s)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%q is no time such as 2026-05-31T01:43:09Z, 2026-05-31 or 7d", s)
 	}

@@ -187,7 +187,7 @@ func retention(key string, dst *time.Duration) field {
 }
 
 func atLeast(s scalar, low time.Duration) (time.Duration, error) {
-	d, err := parseDuration(s.text)
+	d, err := ParseDuration(s.text)
 	if err == nil && d < low {
 		err = fmt.Errorf("is less than %s", formatDuration(low))
 	}

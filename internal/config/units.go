@@ -16,9 +16,10 @@ const day = 24 * time.Hour
 // years.
 const maxDays = 36500
 
-// parseDuration reads Go's durations plus d for days of 24 hours, which come
-// first: "90s", "1h30m", "30d", "1d12h". It is never negative.
-func parseDuration(text string) (time.Duration, error) {
+// ParseDuration reads Go's durations plus d for days of 24 hours, which come
+// first: "90s", "1h30m", "30d", "1d12h". It is never negative, and at most
+// 36,500 days. The error completes a sentence that begins with the text.
+func ParseDuration(text string) (time.Duration, error) {
 	const want = "is not a duration such as 90s, 1h30m, 30d or 1d12h"
 	days, rest, hasDays := strings.Cut(text, "d")
 	if !hasDays {
@@ -40,7 +41,7 @@ func parseDuration(text string) (time.Duration, error) {
 	return time.Duration(n)*day + part, nil
 }
 
-// formatDuration writes d as parseDuration reads it, without the zero units
+// formatDuration writes d as ParseDuration reads it, without the zero units
 // that Go appends.
 func formatDuration(d time.Duration) string {
 	days, rest := d/day, d%day

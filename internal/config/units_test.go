@@ -12,12 +12,12 @@ func TestParseDuration(t *testing.T) {
 		"30d": 30 * day, "1d12h": 36 * time.Hour, "0d": 0, "0": 0, "90s": 90 * time.Second, "1h30m": 90 * time.Minute,
 		"1500ms": 1500 * time.Millisecond, "36500d": maxDays * day, "1d1ns": day + 1,
 	} {
-		if got, err := parseDuration(text); err != nil || got != want {
+		if got, err := ParseDuration(text); err != nil || got != want {
 			t.Errorf("%q: %v, %v, want %v", text, got, err, want)
 		}
 	}
 	for _, text := range []string{"", "d", "7", "-5m", "+5m", "-1d", "1d-2h", "1.5d", "1dd", "12h1d", "1x", "1 h", "36501d", "99999999999d", "876001h", "1d 2h"} {
-		if got, err := parseDuration(text); err == nil {
+		if got, err := ParseDuration(text); err == nil {
 			t.Errorf("%q: %v, want an error", text, got)
 		}
 	}
@@ -43,7 +43,7 @@ func TestUnitsRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		d := time.Duration(rapid.Int64Range(0, int64(maxDays*day)).Draw(t, "d"))
 		d = d.Truncate(rapid.SampledFrom([]time.Duration{1, time.Second, time.Minute, time.Hour, day}).Draw(t, "to"))
-		if got, err := parseDuration(formatDuration(d)); err != nil || got != d {
+		if got, err := ParseDuration(formatDuration(d)); err != nil || got != d {
 			t.Fatalf("%v is written %q and read %v, %v", d, formatDuration(d), got, err)
 		}
 		n := rapid.Int64Range(0, 1<<52).Draw(t, "n")

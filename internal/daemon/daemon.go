@@ -187,10 +187,7 @@ func (d *Daemon) suspended(tenant string) bool {
 
 // tenant builds a tenant's clients.
 func (d *Daemon) tenant(ctx context.Context, t *config.Tenant) (p poller.Tenant, s archivesync.Tenant, err error) {
-	vendor, err := meetingapi.New(meetingapi.Options{
-		BaseURL: t.APIURL, Auth: t.AuthHeader, Origin: t.Origin, Location: t.Location, Rate: t.APIRate,
-		CAFile: t.CAFile, Proxy: t.Proxy, UserAgent: d.o.UserAgent,
-	})
+	vendor, err := vendorClient(t, d.o)
 	if err != nil {
 		return p, s, err
 	}

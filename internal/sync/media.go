@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"path"
 	"strings"
 )
 
@@ -27,22 +28,13 @@ type media struct {
 const headBytes = 256
 
 func newMedia(filename string) media {
-	_, ext, _ := cutLast(strings.ToLower(filename), ".")
-	switch ext {
+	switch strings.TrimPrefix(path.Ext(strings.ToLower(filename)), ".") {
 	case "mp4", "m4v", "m4a", "mov", "3gp":
 		return media{IsMedia: true, IsMP4: true}
 	case "mp3", "aac", "wav", "flac", "ogg", "opus", "mkv", "webm", "avi", "flv", "ts", "wmv", "mpg", "mpeg":
 		return media{IsMedia: true}
 	}
 	return media{}
-}
-
-func cutLast(s, sep string) (before, after string, found bool) {
-	i := strings.LastIndex(s, sep)
-	if i < 0 {
-		return s, "", false
-	}
-	return s[:i], s[i+len(sep):], true
 }
 
 func (m *media) write(p []byte) {

@@ -20,9 +20,7 @@ func (x *transfer) putWhole(ctx context.Context, body []byte) error {
 	if err != nil {
 		return err
 	}
-	info, err := x.adoptOr(ctx, func() (state.ObjectInfo, error) {
-		return x.dest.Put(ctx, x.spec(), body, x.digest.sums())
-	})
+	info, err := x.put(ctx, body)
 	if err != nil {
 		return err
 	}
@@ -32,7 +30,6 @@ func (x *transfer) putWhole(ctx context.Context, body []byte) error {
 // readThrough reads the rest of a file whose object is there already, without
 // sending a byte, and adopts the object if it is the same.
 func (x *transfer) readThrough(ctx context.Context, buf []byte, n int64, there state.ObjectInfo) error {
-	defer x.pool.put(x.door(), buf)
 	end := false
 	for {
 		_, _ = x.digest.Write(buf[:n])
@@ -62,9 +59,9 @@ func (x *transfer) readThrough(ctx context.Context, buf []byte, n int64, there s
 // unguarded reports that the bucket would overwrite what it is asked not to.
 func (x *transfer) unguarded() bool { return !x.caps.ConditionalPut || !x.caps.ConditionalComplete }
 
-// adoptOr runs write; where an object lies there already that claims to be
-// this file (the state was lost), it is proven and adopted instead.
-func (x *transfer) adoptOr(ctx context.Context, write func() (state.ObjectInfo, error)) (state.ObjectInfo, error) {
+// put writes the object; where one lies there already that claims to be this
+// file (the state was lost), it is proven and adopted instead.
+func (x *transfer) put(ctx context.Context, body []byte) (state.ObjectInfo, error) {
 	if x.unguarded() {
 		// The bucket would overwrite: look first.
 		info, err := x.dest.Head(ctx, x.f.Key, "")
@@ -75,16 +72,23 @@ func (x *transfer) adoptOr(ctx context.Context, write func() (state.ObjectInfo, 
 			return info, fromBucket(err)
 		}
 	}
-	info, err := write()
+	info, err := x.dest.Put(ctx, x.spec(), body, x.digest.sums())
 	if fault.KindOf(err) == fault.Exists {
-		if info, err = x.dest.Head(ctx, x.f.Key, ""); err == nil {
-			return x.adopt(ctx, info)
-		}
+		return x.adoptThere(ctx)
 	}
 	if err != nil {
 		return info, fromBucket(err)
 	}
 	return info, nil
+}
+
+// adoptThere adopts what lies at the key, of which a write was just told.
+func (x *transfer) adoptThere(ctx context.Context) (state.ObjectInfo, error) {
+	info, err := x.dest.Head(ctx, x.f.Key, "")
+	if err != nil {
+		return info, fromBucket(err)
+	}
+	return x.adopt(ctx, info)
 }
 
 // adopt compares an object of the bucket with the bytes that were just read

@@ -206,10 +206,7 @@ func (x *transfer) fetchParts(ctx context.Context, up *upload, first []byte) err
 	switch fault.KindOf(err) {
 	case "":
 	case fault.Exists:
-		if info, err = x.dest.Head(ctx, x.f.Key, ""); err != nil {
-			return fromBucket(err)
-		}
-		if info, err = x.adopt(ctx, info); err != nil {
+		if info, err = x.adoptThere(ctx); err != nil {
 			return err
 		}
 		if err := x.abort(ctx); err != nil {

@@ -70,20 +70,8 @@ func (x *transfer) run(ctx context.Context) error {
 		}
 	}
 	x.dest = dest
-	if x.f.Phase == state.FileQuarantined { // with an upload that nobody has aborted yet
-		if err := x.abort(ctx); err != nil {
-			return err
-		}
-		_, err := x.o.Store.Update(ctx, x.ref.Key, func(r state.Recording) ([]state.Change, error) {
-			if f, _ := r.File(x.f.ID); f.Phase == state.FileQuarantined {
-				return []state.Change{state.QuarantineFile{FileID: f.ID, Aborted: true}}, nil
-			}
-			return []state.Change{state.Restart{FileID: x.f.ID, Detail: "its upload was aborted while it was quarantined"}}, nil
-		})
-		if err != nil {
-			return err
-		}
-		return errDone
+	if x.f.Phase == state.FileQuarantined {
+		return x.clearAway(ctx)
 	}
 	var err error
 	if x.caps, err = x.proofs.of(ctx, x.f.Dest, dest); err != nil {
@@ -106,6 +94,23 @@ func (x *transfer) run(ctx context.Context) error {
 	x.gate.done(x.ref)
 	x.works(x.ref.Tenant, x.f.Dest, x.seen != nil)
 	return nil
+}
+
+// clearAway aborts the upload of a file that was quarantined with one open.
+func (x *transfer) clearAway(ctx context.Context) error {
+	if err := x.abort(ctx); err != nil {
+		return err
+	}
+	_, err := x.o.Store.Update(ctx, x.ref.Key, func(r state.Recording) ([]state.Change, error) {
+		if f, _ := r.File(x.f.ID); f.Phase == state.FileQuarantined {
+			return []state.Change{state.QuarantineFile{FileID: f.ID, Aborted: true}}, nil
+		}
+		return []state.Change{state.Restart{FileID: x.f.ID, Detail: "its upload was aborted while it was quarantined"}}, nil
+	})
+	if err != nil {
+		return err
+	}
+	return errDone
 }
 
 // load reads what is true now.
@@ -185,37 +190,38 @@ func (x *transfer) fetchNew(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	first := buf[:size]
-	n, end, err := x.fill(ctx, first)
-	if err != nil {
+	up, err := x.begin(ctx, buf, size)
+	if up == nil || err != nil {
 		x.pool.put(x.door(), buf)
 		return err
 	}
-	if err := x.sniff(first[:n]); err != nil {
-		x.pool.put(x.door(), buf)
-		return err
+	return x.fetchParts(ctx, up, buf[:size]) // which gives the buffer back
+}
+
+// begin fills the first buffer. A file that ends in it, or whose object is
+// there already, is brought to its end; else the upload for its parts is
+// opened and returned.
+func (x *transfer) begin(ctx context.Context, buf []byte, size int64) (*upload, error) {
+	n, end, err := x.fill(ctx, buf[:size])
+	if err != nil {
+		return nil, err
+	}
+	if err := x.sniff(buf[:n]); err != nil {
+		return nil, err
 	}
 	if end {
-		defer x.pool.put(x.door(), buf)
-		return x.putWhole(ctx, first[:n])
+		return nil, x.putWhole(ctx, buf[:n])
 	}
 	there, err := x.dest.Head(ctx, x.f.Key, "")
 	switch {
 	case err == nil && x.claims(there):
-		return x.readThrough(ctx, buf, size, there)
+		return nil, x.readThrough(ctx, buf, size, there)
 	case err == nil:
-		x.pool.put(x.door(), buf)
-		return errOccupied
+		return nil, errOccupied
 	case fault.KindOf(err) != fault.NotFound:
-		x.pool.put(x.door(), buf)
-		return fromBucket(err)
+		return nil, fromBucket(err)
 	}
-	up, err := x.openUpload(ctx, size)
-	if err != nil {
-		x.pool.put(x.door(), buf)
-		return err
-	}
-	return x.fetchParts(ctx, up, first)
+	return x.openUpload(ctx, size)
 }
 
 const maxParts = 10_000 // of one multipart upload, Amazon S3 User Guide, "multipart upload limits"
