@@ -28,7 +28,8 @@ type move struct {
 
 // Apply returns the recording after the changes, in order, with the events
 // that tell of them. It is pure and never modifies r. On error (wrapping
-// ErrIllegal) nothing is to be written.
+// ErrIllegal, or ErrNotFound of an Untrack) nothing is to be written. A result
+// with the zero Status is to be forgotten, all but its events.
 func Apply(r Recording, env Env, changes ...Change) (Recording, []Event, error) {
 	m := &move{Recording: r, env: env}
 	m.Files = slices.Clone(r.Files)
@@ -39,8 +40,14 @@ func Apply(r Recording, env Env, changes ...Change) (Recording, []Event, error) 
 		}
 	}
 	for _, c := range changes {
-		if _, first := c.(Track); !first && m.Status == "" {
-			return r, nil, fmt.Errorf("change %T of a recording that is not tracked: %w", c, ErrIllegal)
+		if m.Status == "" {
+			switch c.(type) {
+			case Track:
+			case Untrack:
+				return r, nil, fmt.Errorf("untrack %s: %w", m.ID(), ErrNotFound)
+			default:
+				return r, nil, fmt.Errorf("change %T of a recording that is not tracked: %w", c, ErrIllegal)
+			}
 		}
 		if err := c.apply(m); err != nil {
 			return r, nil, fmt.Errorf("%s: %w", m.ID(), err)

@@ -27,6 +27,14 @@ type (
 	Track struct {
 		AdoptedFrom string // recordId whose listing named it, "" if someone told us
 	}
+	// Untrack forgets a recording with its files and their reservations; the
+	// audit log stays, and says so. What lies in the bucket, or at the vendor,
+	// is not touched. The result is a Recording with the zero Status, so it
+	// may be tracked again later, as if for the first time. Refused with
+	// ErrIllegal while deleting, while on hold, and while a file is
+	// transferring or stored or has an upload open, which must not be left
+	// behind; with ErrNotFound if the recording is not tracked.
+	Untrack struct{}
 	// Polled records what the poller has to remember. Not a move, no event.
 	Polled struct{ Poll Poll }
 	// Describe records what the listing says of the whole recording. Empty

@@ -8,6 +8,7 @@ type EventType string
 // The events. Those that name a move carry From and To.
 const (
 	EventTracked             EventType = "tracked"
+	EventUntracked           EventType = "untracked" // From the status that was; To nothing
 	EventSettled             EventType = "settled"
 	EventDiscovered          EventType = "discovered"
 	EventTransferring        EventType = "transferring"
@@ -32,20 +33,37 @@ const (
 	EventDeletionFailed      EventType = "deletion_failed"
 )
 
+// The events of record and live; see Event.Conference.
+const (
+	EventRecordOpening     EventType = "record_opening"
+	EventRecordOpen        EventType = "record_open"
+	EventRecordUnresolved  EventType = "record_unresolved"
+	EventRecordRefused     EventType = "record_refused"
+	EventRecordClosed      EventType = "record_closed"
+	EventRecordCloseFailed EventType = "record_close_failed"
+	EventLiveOpening       EventType = "live_opening"
+	EventLiveOpen          EventType = "live_open"
+	EventLiveUnresolved    EventType = "live_unresolved"
+	EventLiveRefused       EventType = "live_refused"
+	EventLiveClosed        EventType = "live_closed"
+	EventLiveCloseFailed   EventType = "live_close_failed"
+)
+
 // Event is one line of the audit log. Events are appended in the transaction
 // of the move that they tell of and are never changed or removed.
 type Event struct {
-	Seq      uint64    `json:"seq"` // given by the store, without gaps, from 1
-	At       time.Time `json:"at"`
-	Tenant   string    `json:"tenant"`
-	RecordID string    `json:"record_id"`
-	FileID   string    `json:"file_id,omitempty"`
-	Type     EventType `json:"type"`
-	From     string    `json:"from,omitempty"` // status, or phase where FileID is set
-	To       string    `json:"to,omitempty"`
-	Reason   Reason    `json:"reason,omitempty"`
-	Detail   string    `json:"detail,omitempty"`
-	Warrant  string    `json:"warrant,omitempty"`
+	Seq           uint64    `json:"seq"` // given by the store, without gaps, from 1
+	At            time.Time `json:"at"`
+	Tenant        string    `json:"tenant"`
+	RecordID      string    `json:"record_id"`                // "" in most events of record and live
+	ConferenceKey string    `json:"conference_key,omitempty"` // of record and live alone
+	FileID        string    `json:"file_id,omitempty"`
+	Type          EventType `json:"type"`
+	From          string    `json:"from,omitempty"` // status, or phase where FileID is set, or a session's where ConferenceKey is
+	To            string    `json:"to,omitempty"`
+	Reason        Reason    `json:"reason,omitempty"`
+	Detail        string    `json:"detail,omitempty"`
+	Warrant       string    `json:"warrant,omitempty"`
 }
 
 // Warrant is the evidence on which a source is deleted, stored before the

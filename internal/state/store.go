@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// ErrNotFound is returned for a recording that is not tracked.
+// ErrNotFound is returned for a recording that is not tracked, and for a
+// warrant or a session that there is not.
 var ErrNotFound = errors.New("not tracked")
 
 // OpenError says why a state file cannot be used. The file was not changed.
@@ -67,6 +68,7 @@ type Store interface {
 	Transfers
 	Queue
 	Audit
+	Conferences
 	Maintenance
 }
 
@@ -76,7 +78,8 @@ type Records interface {
 	// decide, applies its changes with Apply and writes the result and the
 	// events in one transaction, which may be shared with other callers. It
 	// returns the recording as written. No changes: nothing is written.
-	// Errors: decide's own, ErrIllegal from Apply, or the store's.
+	// One that was untracked has the zero Status. Errors: decide's own,
+	// ErrIllegal or ErrNotFound from Apply, or the store's.
 	Update(ctx context.Context, k Key, decide Decide) (Recording, error)
 	// Track applies Track to many recordings in as few transactions as it
 	// sees fit and reports for each whether it is new. On error the reports
@@ -118,10 +121,34 @@ type Queue interface {
 	// falls due, zero if there is none; the start of 1970 for what is due
 	// whatever the clock says.
 	NextDue(ctx context.Context, w Work, tenant string) (time.Time, error)
+	// Backlog returns what a tenant has not archived yet, with up to limit
+	// files, most urgent first. Cost: what is returned.
+	Backlog(ctx context.Context, tenant string, limit int) (Backlog, error)
+}
+
+// Backlog is what a tenant has not archived yet.
+type Backlog struct {
+	// Oldest is the start time (the tracking time where that is unknown) of
+	// the oldest recording that is waiting or archiving; zero: there is none.
+	Oldest time.Time
+	Files  []PendingFile // earliest deadline first, then the oldest
+	More   bool          // there are more files
+}
+
+// PendingFile is a file that waits for WorkTransfer, now or later.
+type PendingFile struct {
+	Ref       FileRef
+	Phase     Phase     // quarantined: only its upload has to be aborted
+	Deadline  time.Time // zero: unknown
+	Size      int64     // bytes: the vendor's fileSize, else what its source declared; -1 unknown
+	Uploading bool      // it has a multipart upload open, or intended
 }
 
 // Audit is the log of what happened, and the warrants.
 type Audit interface {
+	// LastEvent returns the Seq of the newest event, 0 if there is none. Its
+	// cost does not depend on their number.
+	LastEvent(ctx context.Context) (seq uint64, err error)
 	// Events returns up to limit events with Seq > after, oldest first.
 	Events(ctx context.Context, after uint64, limit int) ([]Event, error)
 	// EventsOf returns the latest limit events of one recording, oldest first.

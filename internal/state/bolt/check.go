@@ -85,11 +85,13 @@ func (c *checker) run() error {
 		{bParts, c.parts},
 		{bEvents, c.events},
 		{bEventsOf, c.eventsOf},
+		{bConferences, c.sessions},
+		{bEventsOfConference, c.eventsOfConference},
 		{bWarrants, c.warrants},
 		{bFacts, c.facts},
 		{bTotals, c.counters},
 	}
-	for _, b := range []string{bByStatus, bByConference, bPoll, bManifest, bDelete, bConfirm, bTransfer, bDelayed, bWarrantsAt} {
+	for _, b := range []string{bByStatus, bByConference, bPoll, bManifest, bDelete, bConfirm, bTransfer, bDelayed, bPending, bWarrantsAt, bConferencesOpen} {
 		sections = append(sections, struct {
 			bucket string
 			fn     func() error

@@ -32,10 +32,11 @@ func (d *damage) Error() string {
 	return fmt.Sprintf("bucket %s, key %q: %s", d.bucket, d.key, d.what)
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // checksum covers the key too: a right value in a wrong place is damage.
 func checksum(key, rest []byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli)
-	return crc32.Update(crc32.Checksum(key, table), table, rest)
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, rest)
 }
 
 // seal returns what is stored under key: CRC-32C, format, payload.
@@ -136,6 +137,20 @@ func sequenceKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n)
 
 func eventOfKey(k state.Key, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(recordingKey(k), seq)
+}
+
+// eventOfConferenceKey is the same for both kinds: the event tells which.
+func eventOfConferenceKey(ref state.ConferenceRef, seq uint64) []byte {
+	return binary.BigEndian.AppendUint64(conferencePrefix(ref.Tenant, ref.ConferenceKey), seq)
+}
+
+func sessionKey(ref state.ConferenceRef) []byte {
+	return append(conferencePrefix(ref.Tenant, ref.ConferenceKey), ref.Kind...)
+}
+
+func parseSessionKey(b []byte) (ref state.ConferenceRef, ok bool) {
+	k, kind, ok := parseRecordingKey(b)
+	return state.ConferenceRef{Tenant: k.Tenant, ConferenceKey: k.RecordID, Kind: state.ConferenceKind(kind)}, ok
 }
 
 func warrantKey(tenant, id string) []byte { return append(tenantKey(tenant), id...) }

@@ -53,6 +53,23 @@ func costs(t *testing.T, n int) map[string]int64 {
 	if _, err := statetest.Archive(ctx, s, k, "f"); err != nil {
 		t.Fatal(err)
 	}
+	idle := state.Key{Tenant: "acme", RecordID: randomID(9)}
+	for i := range n / 20 {
+		late := state.Key{Tenant: "acme", RecordID: randomID(10 + i)}
+		file := state.Discover{FileID: "f", Keys: []string{late.RecordID}}
+		if _, err := s.Update(ctx, late, state.Do(file, state.Fail{FileID: "f", RetryAt: now.Add(time.Hour)})); err != nil {
+			t.Fatal(err)
+		}
+		ref := state.ConferenceRef{Tenant: "acme", ConferenceKey: fmt.Sprint(i), Kind: state.KindRecord}
+		for _, c := range []state.SessionChange{state.Intend{}, state.Refuse{}, state.Intend{}} {
+			if _, err := s.MoveConference(ctx, ref, func(state.Session) (state.SessionChange, error) { return c, nil }); err != nil {
+				t.Fatal(err)
+			}
+			if _, refused := c.(state.Refuse); refused && i >= 3 {
+				break // three stay open
+			}
+		}
+	}
 	out := map[string]int64{}
 	for _, c := range []struct {
 		name string
@@ -71,6 +88,10 @@ func costs(t *testing.T, n int) map[string]int64 {
 		{"Get", func() error { _, err := s.Get(ctx, k); return err }},
 		{"EventsOf", func() error { _, err := s.EventsOf(ctx, k, 10); return err }},
 		{"Events", func() error { _, err := s.Events(ctx, uint64(n-20), 10); return err }},
+		{"LastEvent", func() error { _, err := s.LastEvent(ctx); return err }},
+		{"Backlog", func() error { _, err := s.Backlog(ctx, "acme", 10); return err }},
+		{"OpenSessions", func() error { _, err := s.OpenSessions(ctx, ""); return err }},
+		{"Untrack", func() error { _, err := s.Update(ctx, idle, state.Do(state.Untrack{})); return err }},
 		{"Update", func() error { _, err := s.Update(ctx, k, state.Do(state.Hold{On: true})); return err }},
 	} {
 		before := s.Steps()

@@ -75,6 +75,9 @@ func killed(t *testing.T, path string, n int) (lines []string) {
 func present(t *testing.T, s *bolt.Store, line string) error {
 	var id string
 	var part int32
+	if what, id, _ := strings.Cut(line, " "); what == "intended" || what == "opened" || what == "untracked" {
+		return met(t, s, what, id)
+	}
 	if _, err := fmt.Sscanf(line, "part %s %d", &id, &part); err != nil {
 		id = strings.TrimPrefix(line, "archived ")
 		r, err := s.Get(t.Context(), state.Key{Tenant: "acme", RecordID: id})
@@ -88,4 +91,27 @@ func present(t *testing.T, s *bolt.Store, line string) error {
 		err = fmt.Errorf("%d parts", len(parts))
 	}
 	return err
+}
+
+// met looks for a conference that was recorded. The lines are those of all
+// runs: what was acknowledged may have gone on since.
+func met(t *testing.T, s *bolt.Store, what, id string) error {
+	session, err := s.Session(t.Context(), state.ConferenceRef{Tenant: "acme", ConferenceKey: id, Kind: state.KindRecord})
+	if err != nil {
+		return err
+	}
+	_, err = s.Get(t.Context(), state.Key{Tenant: "acme", RecordID: "met-" + id})
+	gone := errors.Is(err, state.ErrNotFound)
+	events, lerr := s.EventsOf(t.Context(), state.Key{Tenant: "acme", RecordID: "met-" + id}, 10)
+	switch open := session.Status == state.SessionOpen; {
+	case err != nil && !gone || lerr != nil:
+		return errors.Join(err, lerr)
+	case !open && (what != "intended" || session.Status != state.SessionUnresolved):
+		return fmt.Errorf("the session is %s", session.Status)
+	case open && len(events) == 0:
+		return errors.New("it is open, and its recording was never tracked")
+	case what == "untracked" && !gone:
+		return errors.New("the recording is there again")
+	}
+	return nil
 }

@@ -57,6 +57,11 @@ func filled(t *testing.T) string {
 	if _, err := s.Track(t.Context(), keys); err != nil {
 		t.Fatal(err)
 	}
+	gone := state.Key{Tenant: "acme", RecordID: "gone"}
+	if _, err := s.Update(t.Context(), gone, state.Do(state.Track{}, state.Untrack{})); err != nil {
+		t.Fatal(err)
+	}
+	sessions(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

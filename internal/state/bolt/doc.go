@@ -13,15 +13,23 @@
 //	events        sequence number             the audit log
 //	warrants      tenant, id                  evidence on which a source was deleted
 //	facts         name                        small values of the caller
+//	conferences   tenant, conference, kind    sessions of record and live
 //
 //	events_of     tenant, recordId, sequence  one recording's part of the log
+//	events_of_conference  tenant, conference, sequence
+//	conferences_open      tenant, conference, kind: sessions that may be running
 //	warrants_at   tenant, time, id            for the hourly limit
 //	by_status     tenant, status, time, id    lists; all statuses merged are the list by time
 //	by_conference tenant, conference, time, id
 //	poll, manifest, delete, confirm           tenant, due time, recordId
 //	transfer      tenant, deadline, start, id files that may be taken at once, to go on or to be cleaned up after
 //	delayed       tenant, due time, id        files that wait after a failure
-//	totals        tenant                      counters
+//	pending       tenant, deadline, start, id all files of those two
+//	totals        tenant                      counters of those that have recordings
+//
+// A recording that was untracked is gone from all of them but events and
+// events_of, where its last event says so. A session that was opening when the
+// process ended is unresolved from the next Open on.
 //
 // Every value carries a CRC-32C over its key and itself: neither a flipped bit
 // nor a value under a wrong key is ever taken for the truth. bbolt itself

@@ -14,6 +14,22 @@ func OpenSchema(ctx context.Context, path string, o Options, version int, steps 
 	return open(ctx, path, o, schema{version: version, steps: steps})
 }
 
+// Present is the schema of this version.
+func Present() int { return present().version }
+
+// ToSchema2 is the step to schema 2, so many files at a time.
+func ToSchema2(batch int) Step { return toSchema2(batch) }
+
+// Downgrade takes from a state what schema 2 has added.
+func Downgrade(tx *bbolt.Tx) error {
+	for _, name := range []string{bConferences, bConferencesOpen, bEventsOfConference, bPending} {
+		if err := tx.DeleteBucket([]byte(name)); err != nil {
+			return err
+		}
+	}
+	return WriteSchema(tx, 1)
+}
+
 // Unplug makes every later write fail.
 func (s *Store) Unplug() error { return s.file.Close() }
 

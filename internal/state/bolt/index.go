@@ -23,7 +23,7 @@ func entries(r state.Recording) []entry {
 	if r.Status == "" {
 		return nil
 	}
-	out := make([]entry, 0, 4+len(r.Files))
+	out := make([]entry, 0, 4+2*len(r.Files))
 	ref := state.FileRef{Key: r.ID()}
 	work := func(bucket string, due time.Time) {
 		out = append(out, entry{bucket: bucket, key: string(workKey(ref, instant(due)))})
@@ -47,8 +47,8 @@ func entries(r state.Recording) []entry {
 		work(bConfirm, time.Time{})
 	}
 	for _, f := range r.Files {
-		if e, ok := transferEntry(r.ID(), f); ok {
-			out = append(out, e)
+		if e, rank, ok := transferEntry(r.ID(), f); ok {
+			out = append(out, e, entry{bucket: bPending, key: rank})
 		}
 	}
 	return out
@@ -62,18 +62,20 @@ func listedAt(r state.Recording) uint64 {
 	return instant(r.StartTime)
 }
 
-func transferEntry(k state.Key, f state.File) (entry, bool) {
+// transferEntry returns the entry of a file that waits for WorkTransfer, and
+// the key that ranks it by urgency, due or not.
+func transferEntry(k state.Key, f state.File) (e entry, rank string, ok bool) {
 	switch f.Phase {
 	case state.Discovered, state.Transferring, state.Stored:
 	case state.FileQuarantined:
 		if f.Upload == nil {
-			return entry{}, false // else somebody has to abort it
+			return entry{}, "", false // else somebody has to abort it
 		}
 	case state.Verified:
-		return entry{}, false
+		return entry{}, "", false
 	}
 	if f.Superseded {
-		return entry{}, false
+		return entry{}, "", false
 	}
 	start := f.StartTime
 	if start.IsZero() {
@@ -83,26 +85,29 @@ func transferEntry(k state.Key, f state.File) (entry, bool) {
 	deadline, begin := instantOr(f.Deadline, never), instant(start)
 	ready := string(transferKey(ref, deadline, begin))
 	if f.NextAttemptAt.IsZero() {
-		return entry{bucket: bTransfer, key: ready}, true
+		return entry{bucket: bTransfer, key: ready}, ready, true
 	}
 	p := binary.BigEndian.AppendUint64(nil, deadline)
 	p = binary.BigEndian.AppendUint64(p, begin)
 	return entry{
 		bucket: bDelayed, key: string(workKey(ref, instant(f.NextAttemptAt))),
 		payload: string(p), ready: ready,
-	}, true
+	}, ready, true
 }
 
 // reindex writes the difference between the entries of two versions of a
 // recording.
 func (t *txn) reindex(before, after []entry) error {
-	keep := make(map[entry]bool, len(after))
-	for _, e := range after {
-		keep[e] = true
+	var kept map[entry]bool
+	if len(before) > 0 { // else there is nothing to compare with
+		kept = make(map[entry]bool, len(after))
+		for _, e := range after {
+			kept[e] = false
+		}
 	}
 	for _, e := range before {
-		if keep[e] {
-			delete(keep, e)
+		if _, ok := kept[e]; ok {
+			kept[e] = true
 			continue
 		}
 		if err := t.del(e.bucket, []byte(e.key)); err != nil {
@@ -116,7 +121,7 @@ func (t *txn) reindex(before, after []entry) error {
 		}
 	}
 	for _, e := range after {
-		if !keep[e] {
+		if kept[e] {
 			continue
 		}
 		if err := t.putIndex(e.bucket, []byte(e.key), []byte(e.payload)); err != nil {

@@ -245,14 +245,23 @@ func (s *Store) EventsOf(ctx context.Context, k state.Key, limit int) ([]state.E
 }
 
 // eventOf follows an entry of events_of.
-func (t *txn) eventOf(ik, v, prefix []byte) (e state.Event, err error) {
-	if _, err := unseal(bEventsOf, ik, v, formatIndex); err != nil {
+func (t *txn) eventOf(ik, v, prefix []byte) (state.Event, error) {
+	return t.follow(bEventsOf, ik, v, prefix)
+}
+
+// eventOfConference follows an entry of events_of_conference.
+func (t *txn) eventOfConference(ik, v, prefix []byte) (state.Event, error) {
+	return t.follow(bEventsOfConference, ik, v, prefix)
+}
+
+func (t *txn) follow(bucket string, ik, v, prefix []byte) (e state.Event, err error) {
+	if _, err := unseal(bucket, ik, v, formatIndex); err != nil {
 		return e, err
 	}
 	seq := ik[len(prefix):]
 	found := t.get(bEvents, seq)
 	if found == nil {
-		return e, &damage{bEventsOf, bytes.Clone(ik), "names an event that is not there"}
+		return e, &damage{bucket, bytes.Clone(ik), "names an event that is not there"}
 	}
 	return event(seq, found)
 }

@@ -144,6 +144,29 @@ func clean(t testing.TB, s state.Store) {
 	}
 }
 
+// meet records a conference, and tracks and forgets a recording.
+func meet(ctx context.Context, s *bolt.Store, id string, say func(string, ...any)) error {
+	ref := state.ConferenceRef{Tenant: "acme", ConferenceKey: id, Kind: state.KindRecord}
+	_, err := s.MoveConference(ctx, ref, func(state.Session) (state.SessionChange, error) { return state.Intend{}, nil })
+	if err != nil {
+		return err
+	}
+	say("intended %s", id)
+	_, err = s.MoveConference(ctx, ref, func(state.Session) (state.SessionChange, error) {
+		return state.Opened{RecordID: "met-" + id}, nil
+	})
+	if err != nil {
+		return err
+	}
+	say("opened %s", id)
+	k := state.Key{Tenant: "acme", RecordID: "met-" + id}
+	if _, err := s.Update(ctx, k, state.Do(state.Hold{On: true}, state.Hold{}, state.Untrack{})); err != nil {
+		return err
+	}
+	say("untracked %s", id)
+	return nil
+}
+
 // busy updates from several goroutines and says on standard output what was
 // acknowledged, a line each, until it is killed.
 func busy(ctx context.Context, s *bolt.Store) error {
@@ -161,6 +184,9 @@ func busy(ctx context.Context, s *bolt.Store) error {
 					fail <- err
 				}
 				say("archived %s", k.RecordID)
+				if err := meet(ctx, s, k.RecordID, say); err != nil {
+					fail <- err
+				}
 				up := []state.Change{
 					state.Discover{FileID: "late", Keys: []string{k.RecordID + "/late"}},
 					state.Start{FileID: "late"},

@@ -87,6 +87,16 @@ func TestCheckFinds(t *testing.T) {
 		"stray status":        {put("by_status", []byte("\x04acmew"+at+"a"), bolt.IndexEntry([]byte("\x04acmew"+at+"a"))), "nothing calls for"},
 		"stray conference":    {put("by_conference", []byte("\x04acme\x01c"+at+"a"), bolt.IndexEntry([]byte("\x04acme\x01c"+at+"a"))), "nothing calls for"},
 		"stray warrant entry": {put("warrants_at", []byte("\x04acme"+at+"w"), bolt.IndexEntry([]byte("\x04acme"+at+"w"))), "nothing calls for"},
+		"no pending":          {dropFirst("pending"), "has no entry"},
+		"stray pending":       {put("pending", []byte("\x04acme"+at+at+"\x01af"), bolt.IndexEntry([]byte("\x04acme"+at+at+"\x01af"))), "nothing calls for"},
+		"no session":          {dropFirst("conferences"), "which is not there"},
+		"no open session":     {dropFirst("conferences_open"), "has no entry"},
+		"stray open session":  {put("conferences_open", []byte("\x04acme\x03odd"+"live"), bolt.IndexEntry([]byte("\x04acme\x03odd"+"live"))), "nothing calls for"},
+		"session":             {each("conferences", `"status":"unresolved"`, `"status":"closed"`), "lead to"},
+		"session's event":     {each("events", `"record_unresolved","from":"opening"`, `"record_unresolved","from":"open"`), "but it was"},
+		"no event of session": {dropFirst("events_of_conference"), "has no entry"},
+		"untracked":           {each("events", `"type":"untracked"`, `"type":"settled"`), "which is not there"},
+		"untracked from":      {each("events", `"untracked","from":"waiting"`, `"untracked","from":"archived"`), "untracks it from"},
 		"checksum":            {put("facts", []byte("fact"), bolt.Seal([]byte("other"), []byte("x"))), "checksum"},
 		"odd key":             {put("recordings", []byte("odd"), bolt.Reseal([]byte("odd"), []byte("{}"))), "no recording"},
 		"cut value":           {put("facts", []byte("fact"), []byte("x")), "cut off"},
@@ -271,8 +281,7 @@ func TestCompact(t *testing.T) {
 	}
 }
 
-// TestMigration goes from schema 1 to 3 in batches and is stopped after each
-// one: the next Open goes on, and the copy is what it was at first.
+// TestMigration goes two schemas on in batches and is stopped after each one: the next Open goes on, and the copy is what it was at first.
 func TestMigration(t *testing.T) {
 	t.Parallel()
 	path := filled(t)
@@ -313,9 +322,11 @@ func TestMigration(t *testing.T) {
 		t.Fatal(err)
 	}
 	original := everything(t, path)
+	now := bolt.Present()
+	bak := fmt.Sprintf("%s.v%d.bak", path, now)
 	open := func(n int) (*bolt.Store, error) {
 		budget = n
-		return bolt.OpenSchema(t.Context(), path, options(), 3, map[int]bolt.Step{1: step("a"), 2: step("b")})
+		return bolt.OpenSchema(t.Context(), path, options(), now+2, map[int]bolt.Step{now: step("a"), now + 1: step("b")})
 	}
 	for i := range 6 {
 		s, err := open(1)
@@ -337,10 +348,10 @@ func TestMigration(t *testing.T) {
 	if runs["a"] != 3 || runs["b"] != 3 {
 		t.Errorf("the batches ran %v times, want 3 each", runs)
 	}
-	if !bytes.Equal(original, everything(t, path+".v1.bak")) {
+	if !bytes.Equal(original, everything(t, bak)) {
 		t.Error("the copy is not what there was before")
 	}
-	clean(t, openAt(t, path+".v1.bak"))
+	clean(t, openAt(t, bak))
 }
 
 func TestMigrationResult(t *testing.T) {
@@ -352,11 +363,12 @@ func TestMigrationResult(t *testing.T) {
 	open := func(version int, steps map[int]bolt.Step) (*bolt.Store, error) {
 		return bolt.OpenSchema(t.Context(), path, options(), version, steps)
 	}
-	if _, err := open(3, map[int]bolt.Step{1: add}); err == nil {
+	now := bolt.Present()
+	if _, err := open(now+2, map[int]bolt.Step{now: add}); err == nil {
 		t.Fatal("a migration without a way succeeded")
 	}
-	// It stands between 2 and 3; a version that knows the way goes on.
-	s, err := open(3, map[int]bolt.Step{2: add})
+	// It stands half-way; a version that knows the way goes on.
+	s, err := open(now+2, map[int]bolt.Step{now + 1: add})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,7 +379,7 @@ func TestMigrationResult(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s, err = open(3, nil) // nothing is left to do
+	s, err = open(now+2, nil) // nothing is left to do
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,9 @@ type schema struct {
 }
 
 // present is the schema of this version. Version 1 is the first.
-func present() schema { return schema{version: 1} }
+func present() schema {
+	return schema{version: 2, steps: map[int]func(*bbolt.Tx, []byte) ([]byte, error){1: toSchema2(pendingBatch)}}
+}
 
 func headerKey() []byte { return []byte("header") }
 

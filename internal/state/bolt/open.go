@@ -75,6 +75,9 @@ func open(ctx context.Context, path string, o Options, s schema) (*Store, error)
 	if err != nil {
 		return nil, errors.Join(refusal(path, err), st.Close())
 	}
+	if err := st.unresolve(ctx); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
 	if o.Horizon > 0 {
 		if err := st.pullBack(ctx, o.Horizon); err != nil {
 			return nil, errors.Join(err, st.Close())

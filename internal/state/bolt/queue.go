@@ -80,7 +80,7 @@ func (s *Store) Claim(ctx context.Context, w state.Work, tenant string, now time
 // it returns false.
 func (t *txn) eachWork(bucket, tenant string, fn func(due uint64, f state.FileRef) bool) error {
 	numbers := 1
-	if bucket == bTransfer {
+	if bucket == bTransfer || bucket == bPending {
 		numbers = 2
 	}
 	c := t.cursor(bucket, tenantKey(tenant))

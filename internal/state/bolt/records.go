@@ -66,10 +66,8 @@ func (t *txn) save(before, after state.Recording, events []state.Event) error {
 		return err
 	}
 	k := after.ID()
-	if after.Status != "" {
-		if err := t.putJSON(bRecordings, recordingKey(k), bareRecording{Recording: after}); err != nil {
-			return err
-		}
+	if err := t.saveRecording(before, after); err != nil {
+		return err
 	}
 	for _, f := range after.Files {
 		old, _ := before.File(f.ID)
@@ -89,6 +87,37 @@ func (t *txn) save(before, after state.Recording, events []state.Event) error {
 		count(n, after, 1)
 	}
 	return t.appendEvents(events)
+}
+
+// saveRecording writes the recording itself, or forgets it if it was untracked,
+// with every file that is no more.
+func (t *txn) saveRecording(before, after state.Recording) error {
+	k := after.ID()
+	for _, f := range before.Files {
+		if _, kept := after.File(f.ID); kept {
+			continue
+		}
+		ref := state.FileRef{Key: k, FileID: f.ID}
+		err := t.dropParts(ref)
+		if err == nil {
+			err = t.del(bKeys, reservationKey(f.Dest, f.Key))
+		}
+		if err == nil {
+			err = t.del(bFiles, fileKey(ref))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case after.Status != "" && before.Status == "":
+		return t.putNew(bRecordings, recordingKey(k), bareRecording{Recording: after})
+	case after.Status != "":
+		return t.putJSON(bRecordings, recordingKey(k), bareRecording{Recording: after})
+	case before.Status != "":
+		return t.del(bRecordings, recordingKey(k))
+	}
+	return nil
 }
 
 // checkFiles refuses, before anything is written, what has no place in a key.
@@ -195,45 +224,75 @@ func (s *Store) Update(ctx context.Context, k state.Key, decide state.Decide) (s
 	return r, nil
 }
 
-// trackBatch is how many recordings Track writes in one transaction.
-const trackBatch = 500
+// trackBatch is how many recordings Track writes in one transaction. Others
+// that write wait for it.
+const trackBatch = 2000
 
 // Track implements state.Records. A key that cannot be stored is an error
-// before anything is written.
+// before anything is written. Many keys are taken in the order in which they
+// lie in the file: each page is then written once, not once a transaction.
 func (s *Store) Track(ctx context.Context, keys []state.Key) ([]bool, error) {
 	for _, k := range keys {
 		if err := checkKey(k); err != nil {
 			return nil, fmt.Errorf("track %q: %w", k.String(), err)
 		}
 	}
-	out := make([]bool, 0, len(keys))
-	for batch := range slices.Chunk(keys, trackBatch) {
-		var isNew []bool
+	order := make([]int32, len(keys))
+	for i := range order {
+		order[i] = int32(i)
+	}
+	if len(keys) > trackBatch {
+		slices.SortStableFunc(order, func(a, b int32) int { return compareKeys(keys[a], keys[b]) })
+	}
+	isNew := make([]bool, len(keys))
+	written := 0
+	for batch := range slices.Chunk(order, trackBatch) {
 		err := s.update(ctx, func(t *txn) error {
-			isNew = isNew[:0]
-			for _, k := range batch {
-				n, err := s.track(t, k)
-				if err != nil {
+			t.dense = len(keys) > trackBatch
+			defer func() { t.dense = false }()
+			for _, i := range batch {
+				var err error
+				if isNew[i], err = s.track(t, keys[i]); err != nil {
 					return err
 				}
-				isNew = append(isNew, n)
 			}
 			return nil
 		})
 		if err != nil {
-			return out, err
+			return isNew[:reported(order, written)], err
 		}
-		out = append(out, isNew...)
+		written += len(batch)
 	}
-	return out, nil
+	return isNew, nil
+}
+
+// compareKeys orders keys as they lie in the file.
+func compareKeys(a, b state.Key) int {
+	return cmp.Or(
+		cmp.Compare(len(a.Tenant), len(b.Tenant)), cmp.Compare(a.Tenant, b.Tenant),
+		cmp.Compare(len(a.RecordID), len(b.RecordID)), cmp.Compare(a.RecordID, b.RecordID),
+	)
+}
+
+// reported is how many of the first keys are among the first n of order.
+func reported(order []int32, n int) int {
+	first := len(order)
+	for _, i := range order[n:] {
+		first = min(first, int(i))
+	}
+	return first
 }
 
 func (s *Store) track(t *txn, k state.Key) (isNew bool, err error) {
 	if t.get(bRecordings, recordingKey(k)) != nil {
 		return false, nil
 	}
-	_, err = s.change(t, k, state.Do(state.Track{}))
-	return true, err
+	before := state.Recording{Tenant: k.Tenant, RecordID: k.RecordID}
+	after, events, err := state.Apply(before, state.Env{At: s.now()}, state.Track{})
+	if err != nil {
+		return false, err
+	}
+	return true, t.save(before, after, events)
 }
 
 // Get implements state.Records.

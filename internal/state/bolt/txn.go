@@ -31,6 +31,12 @@ const (
 	bTransfer     = "transfer"
 	bDelayed      = "delayed"
 	bTotals       = "totals"
+
+	// Since schema 2.
+	bPending            = "pending"
+	bConferences        = "conferences"
+	bConferencesOpen    = "conferences_open"
+	bEventsOfConference = "events_of_conference"
 )
 
 func buckets() []string {
@@ -38,17 +44,23 @@ func buckets() []string {
 		bHeader, bRecordings, bFiles, bParts, bKeys, bEvents, bWarrants, bFacts,
 		bEventsOf, bWarrantsAt, bByStatus, bByConference, bPoll, bManifest, bDelete,
 		bConfirm, bTransfer, bDelayed, bTotals,
+		bPending, bConferences, bConferencesOpen, bEventsOfConference,
 	}
 }
 
 // fill is how full a page is left when it is split. Where keys only grow there
 // is no point in leaving room; where they grow mostly, not much. All others
-// are split in the middle.
-func fill(bucket string) float64 {
+// are split in the middle, unless many keys come in their order.
+func (t *txn) fill(bucket string) float64 {
 	switch bucket {
 	case bEvents:
 		return 0.95
-	case bByStatus, bByConference, bPoll, bManifest, bDelete, bTransfer, bDelayed, bWarrantsAt:
+	case bRecordings, bEventsOf:
+		if t.dense {
+			return 0.9
+		}
+		return bbolt.DefaultFillPercent
+	case bByStatus, bByConference, bPoll, bManifest, bDelete, bTransfer, bDelayed, bPending, bWarrantsAt:
 		return 0.9
 	default:
 		return bbolt.DefaultFillPercent
@@ -60,6 +72,7 @@ type txn struct {
 	tx     *bbolt.Tx
 	steps  *atomic.Int64 // lookups and moves of cursors, for tests of cost
 	writes int           // puts and deletes so far
+	dense  bool          // recordings come in the order of their keys
 
 	seq    uint64                   // of the last event; 0: not looked up yet
 	totals map[string]*state.Totals // changed counters, written by flush
@@ -79,7 +92,7 @@ func (t *txn) get(bucket string, key []byte) []byte {
 func (t *txn) put(bucket string, key, value []byte) error {
 	t.writes++
 	b := t.bucket(bucket)
-	b.FillPercent = fill(bucket)
+	b.FillPercent = t.fill(bucket)
 	return b.Put(key, value)
 }
 
@@ -115,6 +128,15 @@ func (t *txn) putJSON(bucket string, key []byte, v any) error {
 		return err
 	}
 	return t.putChanged(bucket, key, b)
+}
+
+// putNew is putJSON of what is not there yet.
+func (t *txn) putNew(bucket string, key []byte, v any) error {
+	b, err := sealJSON(key, v)
+	if err != nil {
+		return err
+	}
+	return t.put(bucket, key, b)
 }
 
 // cursor walks the keys of a bucket that begin with a prefix.
@@ -205,12 +227,19 @@ func (t *txn) appendEvents(events []state.Event) error {
 	}
 	for _, e := range events {
 		seq++
-		if err := t.putJSON(bEvents, sequenceKey(seq), bareEvent{Event: e}); err != nil {
+		if err := t.putNew(bEvents, sequenceKey(seq), bareEvent{Event: e}); err != nil {
 			return err
 		}
-		k := state.Key{Tenant: e.Tenant, RecordID: e.RecordID}
-		if err := t.putIndex(bEventsOf, eventOfKey(k, seq), nil); err != nil {
-			return err
+		if e.RecordID != "" {
+			k := state.Key{Tenant: e.Tenant, RecordID: e.RecordID}
+			if err := t.putIndex(bEventsOf, eventOfKey(k, seq), nil); err != nil {
+				return err
+			}
+		}
+		if ref, ok := e.Conference(); ok {
+			if err := t.putIndex(bEventsOfConference, eventOfConferenceKey(ref, seq), nil); err != nil {
+				return err
+			}
 		}
 	}
 	t.seq = seq
@@ -240,8 +269,15 @@ func (t *txn) totalsOf(tenant string) (*state.Totals, error) {
 }
 
 // flush writes the counters, once per transaction however many calls share it.
+// A tenant without recordings has none.
 func (t *txn) flush() error {
 	for tenant, n := range t.totals {
+		if len(n.Recordings) == 0 {
+			if err := t.del(bTotals, tenantKey(tenant)); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := t.putJSON(bTotals, tenantKey(tenant), n); err != nil {
 			return err
 		}

@@ -131,6 +131,8 @@ func recordingChange(t *rapid.T, at, later time.Time) state.Change {
 		state.Quarantine{Reason: state.NeverProduced, Detail: "d"},
 		state.Gone{Detail: "d"},
 		state.Retry{},
+		state.Untrack{},
+		state.Untrack{},
 		state.Accept{},
 		state.Hold{On: true},
 		state.Hold{},

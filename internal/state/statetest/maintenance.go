@@ -72,6 +72,14 @@ func maintenanceTests() map[string]func(*env) {
 				"NextDue":      func() error { _, err := s.NextDue(e.Context(), state.WorkPoll, "acme"); return err },
 				"Events":       func() error { _, err := s.Events(e.Context(), 0, 1); return err },
 				"EventsOf":     func() error { _, err := s.EventsOf(e.Context(), k, 1); return err },
+				"LastEvent":    func() error { _, err := s.LastEvent(e.Context()); return err },
+				"Backlog":      func() error { _, err := s.Backlog(e.Context(), "acme", 1); return err },
+				"Session":      func() error { _, err := s.Session(e.Context(), session("acme", 1, state.KindLive)); return err },
+				"OpenSessions": func() error { _, err := s.OpenSessions(e.Context(), ""); return err },
+				"MoveConference": func() error {
+					_, err := s.MoveConference(e.Context(), session("acme", 1, state.KindLive), decided(state.Intend{}))
+					return err
+				},
 				"StoreWarrant": func() error { _, err := s.StoreWarrant(e.Context(), e.warrant("w", k), 1, permit); return err },
 				"Warrant":      func() error { _, err := s.Warrant(e.Context(), "acme", "w"); return err },
 				"Fact":         func() error { _, err := s.Fact(e.Context(), "a"); return err },

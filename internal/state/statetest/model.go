@@ -18,13 +18,14 @@ import (
 
 // machine runs a store and a model side by side.
 type machine struct {
-	s      state.Store
-	recs   map[state.Key]state.Recording
-	events []state.Event
-	parts  map[state.FileRef]map[int32]state.Part
-	told   int // events that were compared
-	clock  time.Time
-	n      int // of warrants and comparisons
+	s        state.Store
+	recs     map[state.Key]state.Recording
+	sessions map[state.ConferenceRef]state.Session
+	events   []state.Event
+	parts    map[state.FileRef]map[int32]state.Part
+	compared int // events
+	clock    time.Time
+	n        int // of warrants and comparisons
 }
 
 func modelKeys() []state.Key {
@@ -35,7 +36,8 @@ func model(t *testing.T, open Open, reopen Reopen) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &machine{
 			s: open(t), recs: map[state.Key]state.Recording{}, parts: map[state.FileRef]map[int32]state.Part{},
-			clock: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC),
+			sessions: map[state.ConferenceRef]state.Session{},
+			clock:    time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC),
 		}
 		defer func() { _ = m.s.Close() }()
 		rt.Repeat(map[string]func(*rapid.T){
@@ -45,9 +47,11 @@ func model(t *testing.T, open Open, reopen Reopen) {
 			"parts":   m.addParts,
 			"warrant": m.warrant,
 			"claim":   m.claim,
+			"session": m.conference,
 			"reopen": func(rt *rapid.T) {
 				if rapid.IntRange(0, 3).Draw(rt, "really") == 0 {
 					m.s = reopen(t, m.s)
+					m.lose(rt)
 				}
 			},
 			"": m.compare,
@@ -82,18 +86,24 @@ func (m *machine) recording(k state.Key) state.Recording {
 
 // moved takes over what Apply has returned.
 func (m *machine) moved(r state.Recording, events []state.Event) {
+	m.logged(events...)
 	if r.Status == "" {
+		delete(m.recs, r.ID())
+		maps.DeleteFunc(m.parts, func(f state.FileRef, _ map[int32]state.Part) bool { return f.Key == r.ID() })
 		return
 	}
 	m.recs[r.ID()] = r
-	for _, e := range events {
-		e.Seq = uint64(len(m.events) + 1)
-		m.events = append(m.events, e)
-	}
 	for _, f := range r.Files {
 		if f.Upload == nil || f.Upload.ID == "" {
 			delete(m.parts, ref(r.ID(), f.ID))
 		}
+	}
+}
+
+func (m *machine) logged(events ...state.Event) {
+	for _, e := range events {
+		e.Seq = uint64(len(m.events) + 1)
+		m.events = append(m.events, e)
 	}
 }
 
@@ -104,7 +114,7 @@ func (m *machine) update(t *rapid.T) {
 	changes, _ := decide(before)
 	want, events, wantErr := state.Apply(before, m.env(), changes...)
 	got, err := m.s.Update(m.ctx(), k, decide)
-	if (err != nil) != (wantErr != nil) || err != nil && !errors.Is(err, state.ErrIllegal) {
+	if (err != nil) != (wantErr != nil) || err != nil && !errors.Is(err, state.ErrIllegal) && !errors.Is(err, state.ErrNotFound) {
 		t.Fatalf("%T: the store says %v, the model %v", changes, err, wantErr)
 	}
 	if err != nil {
@@ -126,6 +136,8 @@ func (m *machine) dropReplaced(r state.Recording, changes []state.Change) {
 			delete(m.parts, ref(r.ID(), c.FileID))
 		case state.Rekey:
 			delete(m.parts, ref(r.ID(), c.FileID))
+		case state.Untrack:
+			maps.DeleteFunc(m.parts, func(f state.FileRef, _ map[int32]state.Part) bool { return f.Key == r.ID() })
 		}
 	}
 }
@@ -241,12 +253,12 @@ func (m *machine) compare(t *rapid.T) {
 	if m.n++; m.n%5 == 0 {
 		m.compareAll(t)
 	}
-	events, err := m.s.Events(m.ctx(), uint64(m.told), 1<<20)
+	events, err := m.s.Events(m.ctx(), uint64(m.compared), 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.same(t, "events", m.events[m.told:], events)
-	m.told = len(m.events)
+	m.same(t, "events", m.events[m.compared:], events)
+	m.compared = len(m.events)
 	want := map[string]state.Totals{}
 	for _, k := range modelKeys() {
 		m.compareOne(t, k)
@@ -278,7 +290,9 @@ func (m *machine) compareAll(t *rapid.T) {
 	if err := m.s.Check(m.ctx(), func(p string) { t.Errorf("check: %s", p) }); err != nil {
 		t.Fatal(err)
 	}
-	m.told = 0
+	m.compared = 0
+	m.compareSessions(t)
+	m.compareBacklog(t)
 	page, err := m.s.List(m.ctx(), state.Query{Limit: 1000})
 	if err != nil {
 		t.Fatal(err)

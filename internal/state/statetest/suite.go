@@ -38,6 +38,9 @@ func Run(t *testing.T, open Open, reopen Reopen) {
 		"Transfers":   transferTests(),
 		"Queue":       queueTests(),
 		"Audit":       auditTests(),
+		"Untrack":     untrackTests(),
+		"Backlog":     backlogTests(),
+		"Conferences": conferenceTests(),
 		"Maintenance": maintenanceTests(),
 	}
 	for group, tests := range groups {
