@@ -22,12 +22,12 @@ func (c *cli) configCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Check the configuration and list every mistake in it",
 		Args:  cobra.NoArgs,
-		RunE:  act(c.configCheck),
+		RunE:  c.act(c.configCheck),
 	}, &cobra.Command{
 		Use:   "show",
 		Short: "Print the configuration in effect, with defaults and without secrets",
 		Args:  cobra.NoArgs,
-		RunE:  act(c.configShow),
+		RunE:  c.act(c.configShow),
 	})
 	return cmd
 }

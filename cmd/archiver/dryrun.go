@@ -6,38 +6,40 @@ import (
 	"fmt"
 	"strings"
 
-	"go.uber.org/zap"
-
-	"archiver/internal/config"
+	"archiver/internal/apitype"
 	"archiver/internal/daemon"
-	"archiver/internal/state"
+	"archiver/internal/explain"
 )
 
 // dryRun says what a backfill would fetch.
-func (c *cli) dryRun(ctx context.Context, cfg *config.Config, log *zap.Logger, w wanted, named bool) (err error) {
-	var known daemon.Known
-	st, err := openState(ctx, cfg)
-	locked, isLocked := errors.AsType[*state.OpenError](err)
-	switch {
-	case err == nil:
-		known = st
-		defer closing(&err, st)
-	case errors.Is(err, errNoState):
-		c.say("no state at %s yet: nothing counts as archived", cfg.State.Path)
-	case isLocked && locked.Kind == state.StateLocked && named:
-		c.say("state %s is held by another archiver: what it has archived is counted as well", cfg.State.Path)
-	default:
+func (b *backfilling) dryRun(ctx context.Context) (err error) {
+	var sum dryTotal
+	each := func(p apitype.Planned) error {
+		sum.add(p)
+		if b.f.json {
+			return nil // the line was printed
+		}
+		_, err := fmt.Fprintln(b.c.stdout, plannedText(p))
 		return err
 	}
-	var sum dryTotal
-	err = daemon.DryRun(ctx, cfg, daemon.Options{Logger: log, UserAgent: userAgent()}, known, w.keys, func(p daemon.Planned) error {
-		sum.add(p)
-		_, err := fmt.Fprintln(c.stdout, plannedText(p))
-		return err
-	})
+	a, err := b.c.connect(ctx, b.cfg, opening{log: b.log})
+	switch {
+	case errors.Is(err, errNoState):
+		b.c.say("no state at %s yet: nothing counts as archived", b.cfg.State.Path)
+		err = b.planAlone(ctx, each)
+	case err != nil:
+	default:
+		defer closing(&err, a)
+		err = b.ask(ctx, a, func(l apitype.BackfillLine) error {
+			if l.Planned == nil {
+				return nil
+			}
+			return each(*l.Planned)
+		})
+	}
 	interrupted := ctx.Err() != nil
-	if err == nil || interrupted {
-		_, werr := fmt.Fprintln(c.stdout, sum)
+	if (err == nil || interrupted) && !b.f.json {
+		_, werr := fmt.Fprintln(b.c.stdout, sum)
 		err = errors.Join(err, werr)
 	}
 	switch {
@@ -48,16 +50,42 @@ func (c *cli) dryRun(ctx context.Context, cfg *config.Config, log *zap.Logger, w
 	case sum.refused > 0:
 		return &outcome{code: exitAttention}
 	}
-	return w.attention()
+	return b.w.attention()
+}
+
+// planAlone plans where there is no state, and makes none.
+func (b *backfilling) planAlone(ctx context.Context, each func(apitype.Planned) error) error {
+	out := lines(b.c.stdout)
+	return daemon.DryRun(ctx, b.cfg, daemon.Options{Logger: b.log, UserAgent: userAgent()}, nil, b.w.keys, func(p daemon.Planned) error {
+		q := planOf(p)
+		if b.f.json {
+			if err := out.Encode(apitype.BackfillLine{Planned: &q}); err != nil {
+				return err
+			}
+		}
+		return each(q)
+	})
+}
+
+// planOf renders a plan as the API does.
+func planOf(p daemon.Planned) apitype.Planned {
+	out := apitype.Planned{
+		Tenant: p.Key.Tenant, RecordID: p.Key.RecordID, Files: p.Files, Bytes: p.Bytes, Unsized: p.Unsized,
+		Have: p.Have, Open: p.Open, Others: p.Others,
+	}
+	if p.Err != nil {
+		out.Error = p.Err.Error()
+	}
+	return out
 }
 
 // plannedText is a recording's line.
-func plannedText(p daemon.Planned) string {
-	key := plain(p.Key.String())
-	if p.Err != nil {
-		return key + ": " + plain(p.Err.Error())
+func plannedText(p apitype.Planned) string {
+	key := name(p.Tenant, p.RecordID)
+	if p.Error != "" {
+		return key + ": " + plain(p.Error)
 	}
-	parts := []string{count(p.Files, "file") + ", " + exact(p.Bytes)}
+	parts := []string{explain.Count(p.Files, "file") + ", " + exact(p.Bytes)}
 	if p.Files == 0 {
 		parts = []string{"nothing to fetch"}
 	}
@@ -81,19 +109,19 @@ type dryTotal struct {
 	bytes                               int64
 }
 
-func (t *dryTotal) add(p daemon.Planned) {
+func (t *dryTotal) add(p apitype.Planned) {
 	t.recordings++
 	t.files += p.Files
 	t.unsized += p.Unsized
 	t.bytes += p.Bytes
-	if p.Err != nil {
+	if p.Error != "" {
 		t.refused++
 	}
 }
 
 // String renders the last line of a dry run.
 func (t dryTotal) String() string {
-	s := fmt.Sprintf("total: %s, %s to fetch, %s", count(t.recordings, "recording"), count(t.files, "file"), exact(t.bytes))
+	s := fmt.Sprintf("total: %s, %s to fetch, %s", explain.Count(t.recordings, "recording"), explain.Count(t.files, "file"), exact(t.bytes))
 	if t.unsized > 0 {
 		s += fmt.Sprintf(", %d of unknown size", t.unsized)
 	}

@@ -15,14 +15,14 @@ import (
 
 func TestLogger(t *testing.T) {
 	var out bytes.Buffer
-	logger, done, err := newLogger(config.Log{Level: "info", Format: "auto"}, &out)
+	logger, err := newLogger(config.Log{Level: "info", Format: "auto"}, &out, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	logger.Info("hello", zap.String("tenant", "acme"), zap.Duration("grace", 90*time.Second))
 	logger.Debug("not said")
 	log.Print("bytes of a server") // what net/http does
-	done()
+	logger.done()
 	var line map[string]string
 	if err := json.Unmarshal(out.Bytes(), &line); err != nil {
 		t.Fatalf("%v: %s", err, out.Bytes())
@@ -41,17 +41,17 @@ func TestLogger(t *testing.T) {
 
 func TestLoggerConsoleAndDebug(t *testing.T) {
 	var out bytes.Buffer
-	logger, done, err := newLogger(config.Log{Level: "debug", Format: "console"}, &out)
+	logger, err := newLogger(config.Log{Level: "debug", Format: "console"}, &out, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	log.Print("bytes of a server")
-	done()
+	logger.done()
 	logger.Warn("careful")
 	if !regexp.MustCompile(`^\S+Z\tdebug\tbytes of a server\n\S+Z\twarn\tcareful\n$`).Match(out.Bytes()) {
 		t.Errorf("%s", out.Bytes())
 	}
-	if _, _, err := newLogger(config.Log{Level: "loud"}, &out); err == nil {
+	if _, err := newLogger(config.Log{Level: "loud"}, &out, false); err == nil {
 		t.Error("an unknown level")
 	}
 }

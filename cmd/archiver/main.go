@@ -3,11 +3,16 @@
 // This package is the command line and nothing else: it parses, builds, runs,
 // and turns what came of it into an exit code and a sentence for a person.
 //
-//	main ── execute ── root (cobra) ─┬─ run       ─┐
-//	                                 ├─ backfill  ─┴─ internal/daemon
-//	                                 ├─ ls, show   ── internal/state/bolt
-//	                                 ├─ config     ── internal/config
-//	                                 └─ version, completion
+//	main ── execute ── root (cobra) ─┬─ run ─────────────── internal/daemon
+//	                                 ├─ track, ls, get, … ─ client ─┬─ internal/socket: a running daemon
+//	                                 ├─ backfill ────────── client ─┴─ internal/daemon: one of our own
+//	                                 ├─ state compact ───── internal/state/bolt
+//	                                 └─ config, version, completion
+//
+// A command that asks something is a client of one HTTP API. While a daemon
+// runs it speaks to that over the socket beside the state; without one it opens
+// the state itself and is served by the same handlers over a pipe, so that no
+// command has two ways of doing its work.
 //
 // Standard output carries what was asked for, standard error everything else:
 // log lines, warnings and errors. An error begins with what was being done and
@@ -26,6 +31,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -40,7 +46,7 @@ func main() {
 
 // execute runs one command line and returns its exit code.
 func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) (string, bool)) (code int) {
-	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr, env: env, startingUp: 10 * time.Second}
 	root := c.root() //nolint:contextcheck // cobra hands ctx to the commands
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)

@@ -61,6 +61,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"world": cmdWorld, "recording": cmdRecording, "fault": cmdFault, "calls": cmdCalls, "reached": cmdReached,
 			"stored": cmdStored, "sound": cmdSound, "exits": cmdExits, "normal": cmdNormal,
+			"conference": cmdConference, "spoil": cmdSpoil, "mode": cmdMode, "sized": cmdSized, "files": cmdFiles, "again": cmdAgain, "sed": cmdSed, "manager": cmdManager, "told": cmdTold,
 			"begin": cmdBegin, "awaits": cmdAwaits, "signals": cmdSignals, "ends": cmdEnds,
 		},
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -42,8 +43,8 @@ func usage(format string, a ...any) error {
 	return &outcome{code: exitUsage, err: fmt.Errorf(format, a...)}
 }
 
-// cli is what the commands share: where to read and write, and the flags that
-// all of them have.
+// cli is what the commands share: where to read and write, the flags that all
+// of them have, and what is known once a command has begun.
 type cli struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
@@ -51,6 +52,13 @@ type cli struct {
 
 	configPath string
 	tenant     string
+
+	// startingUp is how long a state may be held by somebody who does not
+	// answer: a daemon that is just starting, or another command.
+	startingUp time.Duration
+
+	command string         // its path, for errors of one thing among several
+	cfg     *config.Config // of a command that asks an archiver
 }
 
 const defaultConfig = "/etc/archiver/archiver.yaml"
@@ -74,7 +82,12 @@ func (c *cli) root() *cobra.Command {
 	root.SetErr(c.stderr)
 	root.PersistentFlags().StringVar(&c.configPath, "config", path, "configuration `file`, or $ARCHIVER_CONFIG")
 	root.PersistentFlags().StringVar(&c.tenant, "tenant", "", "the `tenant` that is meant, where several fit")
-	root.AddCommand(c.runCommand(), c.backfillCommand(), c.lsCommand(), c.showCommand(), c.configCommand(), c.versionCommand())
+	c.completes(root, "tenant", c.completeTenants)
+	root.AddCommand(
+		c.runCommand(), c.backfillCommand(), c.trackCommand(), c.untrackCommand(), c.lsCommand(), c.showCommand(),
+		c.retryCommand(), c.acceptCommand(), c.holdCommand(), c.unholdCommand(), c.verifyCommand(), c.getCommand(),
+		c.recordCommand(), c.liveCommand(), c.configCommand(), c.stateCommand(), c.versionCommand(),
+	)
 	return root
 }
 
@@ -100,8 +113,9 @@ func choose(cmd *cobra.Command, args []string) error {
 
 // act makes a command's function out of one whose errors are failures, not
 // wrong usage, unless they say so themselves.
-func act(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+func (c *cli) act(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
+		c.command = cmd.CommandPath()
 		err := f(cmd.Context(), args)
 		if _, ours := errors.AsType[*outcome](err); ours || err == nil {
 			return err
@@ -133,22 +147,6 @@ func (c *cli) load() (*config.Config, error) {
 		mistakes = fmt.Sprintf("%d mistakes", n)
 	}
 	return nil, usage("read configuration %s: %s to correct:\n%w", c.configPath, mistakes, err)
-}
-
-// theTenant is the tenant of ids that name none: --tenant, or the only one
-// that there is.
-func (c *cli) theTenant(cfg *config.Config) (string, error) {
-	names := cfg.TenantNames()
-	switch {
-	case c.tenant != "":
-		if cfg.Tenants[c.tenant] == nil {
-			return "", usage("--tenant %s: no such tenant in %s; it has %s", c.tenant, cfg.Path, strings.Join(names, ", "))
-		}
-		return c.tenant, nil
-	case len(names) == 1:
-		return names[0], nil
-	}
-	return "", usage("which tenant? %s has %s; say it with --tenant", cfg.Path, strings.Join(names, ", "))
 }
 
 // say tells whoever looks on. That it can't be told is no reason to fail.

@@ -4,7 +4,11 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
+	"os/signal"
 	"slices"
+	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -17,13 +21,15 @@ func (c *cli) runCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "run",
 		Short: "Run the archiver until it is told to stop",
-		Long: `Polls the vendor for the tracked recordings and archives them.
+		Long: `Polls the vendor for the tracked recordings and archives them, and serves the
+other commands, the API and the metrics.
 
 SIGTERM or SIGINT: no more work is taken, parts in flight may finish within
 shutdown_grace, and the exit code is 0. A second signal cuts them; nothing is
-lost, they are fetched again at the next start.`,
+lost, they are fetched again at the next start. SIGHUP: the configuration is
+read again; a wrong one is reported and the old one kept.`,
 		Args: cobra.NoArgs,
-		RunE: act(c.run),
+		RunE: c.act(c.run),
 	}
 }
 
@@ -35,21 +41,33 @@ func (c *cli) run(ctx context.Context, _ []string) error {
 	if err != nil {
 		return err
 	}
-	log, done, err := newLogger(cfg.Log, c.stderr)
+	logs, err := newLogger(cfg.Log, c.stderr, isTerminal(c.stderr))
 	if err != nil {
 		return err
 	}
-	defer done()
-	warn(log, cfg)
+	defer logs.done()
+	warn(logs.Logger, cfg)
 	take, work, end := stoppable(ctx)
 	defer end()
-	return serve(take, work, cfg, log)
+	hangups := make(chan os.Signal, 1) // one that waits is enough: it reads what is there then
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	return c.serve(take, work, hangups, cfg, logs)
 }
 
 // serve runs the daemon until it is told to stop.
-func serve(take, work context.Context, cfg *config.Config, log *zap.Logger) (err error) {
+func (c *cli) serve(take, work context.Context, hangups <-chan os.Signal, cfg *config.Config, logs logs) (err error) {
 	daemon.LimitHeap(cfg.Transfer.Memory)
-	d, err := daemon.Open(take, cfg, daemon.Options{Logger: log, UserAgent: userAgent()})
+	sd := systemd{log: logs.Logger}
+	opened := sd.starting()
+	d, err := daemon.Open(take, cfg, daemon.Options{
+		Logger: logs.Logger, UserAgent: userAgent(), Version: buildVersion().version, Commit: buildVersion().commit, Listen: true,
+		Ready: func() {
+			announce(logs.Logger, cfg)
+			sd.ready()
+		},
+	})
+	opened()
 	if err != nil {
 		if take.Err() != nil { // told to stop before it began
 			return nil
@@ -57,14 +75,54 @@ func serve(take, work context.Context, cfg *config.Config, log *zap.Logger) (err
 		return err
 	}
 	defer closing(&err, d)
-	announce(log, cfg)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	serving, stopped := context.WithCancel(context.WithoutCancel(take))
+	defer stopped()
+	wg.Go(func() { sd.beat(serving, d) })
+	wg.Go(func() { c.reloads(take, hangups, d, logs, sd) })
+	defer context.AfterFunc(take, func() { sd.stopping(cfg.ShutdownGrace) })()
 	if err := d.Run(take, work); err != nil && !errors.Is(err, context.Canceled) {
 		return err
 	}
 	if work.Err() != nil {
 		return errors.New("cut by a second signal; what was in flight is fetched again at the next start")
 	}
-	log.Info("archiver stopped")
+	logs.Info("archiver stopped")
+	return nil
+}
+
+// reloads takes over a new configuration at every SIGHUP.
+func (c *cli) reloads(ctx context.Context, hangups <-chan os.Signal, d *daemon.Daemon, logs logs, sd systemd) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			sd.reloading()
+			if err := c.reload(ctx, d, logs); err != nil {
+				logs.Error("the new configuration is not taken over, the old one stays in effect", zap.Error(err))
+			}
+			sd.ready()
+		}
+	}
+}
+
+func (c *cli) reload(ctx context.Context, d *daemon.Daemon, logs logs) error {
+	cfg, err := c.load()
+	if err != nil {
+		return err
+	}
+	level, err := zap.ParseAtomicLevel(cfg.Log.Level)
+	if err != nil {
+		return err
+	}
+	if err := d.Reload(ctx, cfg); err != nil {
+		return err
+	}
+	logs.level.SetLevel(level.Level())
+	daemon.LimitHeap(cfg.Transfer.Memory)
+	warn(logs.Logger, cfg)
 	return nil
 }
 

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -12,13 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"archiver/internal/apitype"
-	"archiver/internal/config"
-	"archiver/internal/meetingapi"
+	"archiver/internal/explain"
 	"archiver/internal/state"
 )
-
-// shownEvents is how many of a recording's last events are shown.
-const shownEvents = 20
 
 func (c *cli) showCommand() *cobra.Command {
 	asJSON := false
@@ -26,119 +20,66 @@ func (c *cli) showCommand() *cobra.Command {
 		Use:   "show RECORD_ID",
 		Short: "Show a recording: why it is where it is, and what happens next",
 		Args:  cobra.ExactArgs(1),
-		RunE:  act(func(ctx context.Context, args []string) error { return c.show(ctx, args[0], asJSON) }),
+		RunE:  c.act(func(ctx context.Context, args []string) error { return c.show(ctx, args[0], asJSON) }),
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
-// shown is a recording with all that is to be said of it.
-type shown struct {
-	apitype.Recording
-	Why    string        `json:"why"`
-	Next   string        `json:"next"`
-	Events []state.Event `json:"events"` // the last ones, oldest first
-}
-
-func (c *cli) show(ctx context.Context, id string, asJSON bool) (err error) {
-	if !meetingapi.ValidRecordID(id) {
-		return usage("%q is no recordId: %s", id, wantID)
-	}
-	cfg, err := c.load()
-	if err != nil {
+func (c *cli) show(ctx context.Context, id string, asJSON bool) error {
+	if err := validIDs([]string{id}); err != nil {
 		return err
 	}
-	st, err := openState(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer closing(&err, st)
-	r, err := c.find(ctx, cfg, st, id)
-	if err != nil {
-		return err
-	}
-	events, err := st.EventsOf(ctx, r.ID(), shownEvents)
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	s := shown{Recording: rendered(ctx, cfg, st, r), Events: events}
-	s.Why, s.Next = explain(r, cfg, now)
-	if asJSON {
-		out := json.NewEncoder(c.stdout)
-		out.SetEscapeHTML(false)
-		return out.Encode(s)
-	}
-	return printShown(c.stdout, r, s, cfg, now)
-}
-
-// find looks for the recording in the tenants that may have it.
-func (c *cli) find(ctx context.Context, cfg *config.Config, st state.Records, id string) (state.Recording, error) {
-	names, err := knownTenants(ctx, cfg, st)
-	if err != nil {
-		return state.Recording{}, err
-	}
-	if err := c.checkTenant(names); err != nil {
-		return state.Recording{}, err
-	}
-	if c.tenant != "" {
-		names = []string{c.tenant}
-	}
-	var found []state.Recording
-	var having []string
-	for _, name := range names {
-		r, err := st.Get(ctx, state.Key{Tenant: name, RecordID: id})
-		switch {
-		case errors.Is(err, state.ErrNotFound):
-		case err != nil:
-			return state.Recording{}, err
-		default:
-			found, having = append(found, r), append(having, name)
+	return c.asking(ctx, false, func(ctx context.Context, a *client) error {
+		tenants, err := c.tenants(ctx, a)
+		if err != nil {
+			return err
 		}
-	}
-	switch len(found) {
-	case 0:
-		return state.Recording{}, fmt.Errorf("recording %s of %s: %w; archiver backfill %s archives it", id, strings.Join(names, " or "), state.ErrNotFound, id)
-	case 1:
-		return found[0], nil
-	}
-	return state.Recording{}, usage("which recording %s? %s have one; say it with --tenant", id, strings.Join(having, ", "))
+		d, err := c.find(ctx, a, tenants, id)
+		switch {
+		case err != nil:
+			return err
+		case asJSON:
+			return lines(c.stdout).Encode(d)
+		}
+		_, err = io.WriteString(c.stdout, detailText(d, time.Now()))
+		return err
+	})
 }
 
 // field is a line of show; those without a value are left out.
 type field struct{ name, value string }
 
-// printShown prints for people.
-func printShown(out io.Writer, r state.Recording, s shown, cfg *config.Config, now time.Time) error {
+// detailText renders for people.
+func detailText(d apitype.Detail, now time.Time) string {
 	var b strings.Builder
-	b.WriteString(plain(r.ID().String()) + "\n" + table([]field{
-		{"status", string(r.Status)},
-		{"why", s.Why},
-		{"next", s.Next},
-		{"conference", r.ConferenceKey},
-		{"enterprise", r.EntID},
-		{"recorded", between(r.StartTime, r.StopTime)},
-		{"adopted from", r.AdoptedFrom},
-		{"tracked", some(r.TrackedAt)},
-		{"last asked", asked(r.Poll)},
-		{"settled", some(r.SettledAt)},
-		{"archived", some(r.ArchivedAt)},
-		{"hold", yes(r.Hold)},
-		{"deletion", deletion(r, cfg, now)},
-		{"source deleted", some(r.SourceDeletedAt)},
-		{"source gone", some(r.SourceGoneAt)},
-		{"manifest", manifest(r.Manifest)},
+	b.WriteString(name(d.Tenant, d.RecordID) + "\n" + table([]field{
+		{"status", d.Status},
+		{"why", d.Why},
+		{"next", d.Next},
+		{"conference", d.ConferenceKey},
+		{"enterprise", d.EntID},
+		{"recorded", between(d.StartTime, d.StopTime)},
+		{"adopted from", d.AdoptedFrom},
+		{"tracked", some(d.TrackedAt)},
+		{"last asked", asked(d)},
+		{"settled", some(d.SettledAt)},
+		{"archived", some(d.ArchivedAt)},
+		{"hold", yes(d.Hold)},
+		{"deletion", deletion(d, now)},
+		{"source deleted", some(d.SourceDeletedAt)},
+		{"source gone", some(d.SourceGoneAt)},
+		{"manifest", manifest(d.Manifest)},
 	}))
-	for i, f := range r.Files {
-		fmt.Fprintf(&b, "\nfile %s: %s\n%s", f.ID, plain(f.Filename), table(fileFields(f, s.Files[i], now)))
+	for _, f := range d.Files {
+		fmt.Fprintf(&b, "\nfile %s: %s\n%s", f.FileID, plain(f.Filename), table(fileFields(f, now)))
 	}
-	rows := make([][]string, len(s.Events))
-	for i, e := range s.Events {
+	rows := make([][]string, len(d.Events))
+	for i, e := range d.Events {
 		rows[i] = eventRow(e)
 	}
 	b.WriteString("\nlast events\n" + columns(rows))
-	_, err := io.WriteString(out, b.String())
-	return err
+	return b.String()
 }
 
 // table renders what there is of the fields.
@@ -152,48 +93,48 @@ func table(fields []field) string {
 	return columns(rows)
 }
 
-func fileFields(f state.File, a apitype.File, now time.Time) []field {
+func fileFields(f apitype.FileDetail, now time.Time) []field {
 	fields := []field{
-		{"phase", string(f.Phase)},
-		{"reason", string(f.Reason)},
+		{"phase", f.Phase},
+		{"reason", f.Reason},
 		{"superseded", yes(f.Superseded)},
 		{"error", f.Error},
 		{"suspect", f.Suspect},
-		{"size", sizeText(f, a)},
-		{"marks", marks(f.Marks)},
+		{"size", sizeText(f)},
+		{"marks", marks(f)},
 		{"recorded", between(f.StartTime, f.StopTime)},
-		{"source", f.SourcePath},
-		{"missing", missing(f)},
-		{"bucket", strings.TrimSpace(f.Dest.Bucket + " " + f.Dest.Endpoint)},
+		{"source", f.Source},
+		{"missing", missingText(f)},
+		{"bucket", strings.TrimSpace(f.Bucket + " " + f.Endpoint)},
 		{"key", f.Key},
-		{"sha256", a.SHA256},
-		{"crc64nvme", a.CRC64NVME},
-		{"etag", a.ETag},
-		{"version", a.VersionID},
+		{"sha256", f.SHA256},
+		{"crc64nvme", f.CRC64NVME},
+		{"etag", f.ETag},
+		{"version", f.VersionID},
 		{"verification", verification(f)},
 		{"read back", some(f.ReadbackAt)},
 	}
-	if !f.Deadline.IsZero() {
-		fields = append(fields, field{"deadline", when(f.Deadline, now)})
+	if f.Deadline != nil {
+		fields = append(fields, field{"deadline", explain.When(*f.Deadline, now)})
 	}
 	if f.Attempts > 0 {
 		fields = append(fields, field{"attempts", fmt.Sprint(f.Attempts)})
 	}
-	if f.NextAttemptAt.After(now) {
-		fields = append(fields, field{"next attempt", when(f.NextAttemptAt, now)})
+	if f.NextAttemptAt != nil && f.NextAttemptAt.After(now) {
+		fields = append(fields, field{"next attempt", explain.When(*f.NextAttemptAt, now)})
 	}
 	return fields
 }
 
-func some(t time.Time) string {
-	if t.IsZero() {
+func some(t *time.Time) string {
+	if t == nil {
 		return ""
 	}
 	return stamp(t)
 }
 
-func between(start, stop time.Time) string {
-	if start.IsZero() && stop.IsZero() {
+func between(start, stop *time.Time) string {
+	if start == nil && stop == nil {
 		return ""
 	}
 	return stamp(start) + " to " + stamp(stop)
@@ -206,39 +147,36 @@ func yes(b bool) string {
 	return ""
 }
 
-func asked(p state.Poll) string {
-	if p.LastAt.IsZero() {
+func asked(d apitype.Detail) string {
+	switch {
+	case d.LastPolledAt == nil:
 		return "never"
+	case d.PollError != "":
+		return stamp(d.LastPolledAt) + ": " + d.PollError
 	}
-	if p.Error != "" {
-		return stamp(p.LastAt) + ": " + p.Error
-	}
-	return stamp(p.LastAt)
+	return stamp(d.LastPolledAt)
 }
 
 // deletion is when the source may be deleted, and what came of trying.
-func deletion(r state.Recording, cfg *config.Config, now time.Time) string {
-	var parts []string
-	t := cfg.Tenants[r.Tenant]
+func deletion(d apitype.Detail, now time.Time) string {
+	from := ""
 	switch {
-	case t == nil || !t.Delete.Enabled:
-		parts = append(parts, "off")
-	case r.Deletable():
-		parts = append(parts, "from "+when(r.Deletion.EligibleFrom.Add(t.Delete.After), now))
+	case !d.Deletion.Enabled:
+		from = "off"
+	case d.DeleteAfter != nil:
+		from = "from " + explain.When(*d.DeleteAfter, now)
 	}
-	if r.Deletion.WarrantID != "" {
-		parts = append(parts, "warrant "+r.Deletion.WarrantID)
+	warrant := ""
+	if d.Deletion.Warrant != "" {
+		warrant = "warrant " + d.Deletion.Warrant
 	}
-	if r.Deletion.Error != "" {
-		parts = append(parts, r.Deletion.Error)
-	}
-	return strings.Join(parts, "; ")
+	return sentences(from, warrant, d.Deletion.Error)
 }
 
-func manifest(m state.Manifest) string {
+func manifest(m apitype.ManifestInfo) string {
 	s := ""
-	if !m.WrittenAt.IsZero() {
-		s = fmt.Sprintf("%s/%s of %s", m.Dest.Bucket, m.Key, stamp(m.WrittenAt))
+	if m.WrittenAt != nil {
+		s = fmt.Sprintf("%s/%s of %s", m.Bucket, m.Key, stamp(m.WrittenAt))
 	}
 	if m.Due {
 		s = sentences(s, "due")
@@ -246,52 +184,53 @@ func manifest(m state.Manifest) string {
 	return sentences(s, m.Error)
 }
 
-func marks(m state.Marks) string {
-	if s := m.String(); s != "" && m.Accepted {
+func marks(f apitype.FileDetail) string {
+	s := state.Marks{SizeMismatch: f.SizeMismatch, LengthUnproven: f.LengthUnproven, ContentSuspect: f.ContentSuspect}.String()
+	if s != "" && f.Accepted {
 		return s + " (accepted)"
-	}
-	return m.String()
-}
-
-// sizeText is what there is of how much.
-func sizeText(f state.File, a apitype.File) string {
-	s := exact(a.Size)
-	switch f.Phase {
-	case state.Discovered, state.Transferring, state.FileQuarantined:
-		if fileSize(f) == 0 {
-			s = "unknown"
-		}
-		return fmt.Sprintf("%s, of which %s are in the bucket", s, exact(a.Transferred))
-	case state.Stored, state.Verified:
-	}
-	if f.DeclaredSize >= 0 && f.DeclaredSize != a.Size {
-		s += fmt.Sprintf(", though the vendor says %d", f.DeclaredSize)
 	}
 	return s
 }
 
-func missing(f state.File) string {
+// sizeText is what there is of how much.
+func sizeText(f apitype.FileDetail) string {
+	s := exact(f.Size)
+	switch state.Phase(f.Phase) {
+	case state.Discovered, state.Transferring, state.FileQuarantined:
+		if f.Size == 0 {
+			s = "unknown"
+		}
+		return fmt.Sprintf("%s, of which %s are in the bucket", s, exact(f.Transferred))
+	case state.Stored, state.Verified:
+	}
+	if f.DeclaredSize != nil && *f.DeclaredSize != f.Size {
+		s += fmt.Sprintf(", though the vendor says %d", *f.DeclaredSize)
+	}
+	return s
+}
+
+func missingText(f apitype.FileDetail) string {
 	if f.Missing == 0 {
 		return ""
 	}
 	return fmt.Sprintf("not listed since %s, %d times in a row", stamp(f.MissingSince), f.Missing)
 }
 
-func verification(f state.File) string {
-	if f.VerifiedAt.IsZero() {
+func verification(f apitype.FileDetail) string {
+	if f.VerifiedAt == nil {
 		return ""
 	}
-	return string(f.Level) + " at " + stamp(f.VerifiedAt)
+	return f.Verification + " at " + stamp(f.VerifiedAt)
 }
 
-func eventRow(e state.Event) []string {
+func eventRow(e apitype.Event) []string {
 	move := ""
 	if e.From != e.To {
 		move = strings.TrimPrefix(e.From+" → "+e.To, " → ")
 	}
-	detail := sentences(string(e.Reason), e.Detail)
+	detail := sentences(e.Reason, e.Detail)
 	if e.Warrant != "" {
 		detail = sentences("warrant "+e.Warrant, detail)
 	}
-	return []string{"  " + stamp(e.At), string(e.Type), e.FileID, move, plain(detail)}
+	return []string{"  " + explain.Stamp(e.At), e.Type, e.FileID, move, plain(detail)}
 }

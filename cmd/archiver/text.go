@@ -8,7 +8,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"archiver/internal/daemon"
+	"archiver/internal/apitype"
+	"archiver/internal/explain"
 )
 
 // human renders bytes in the largest power of 1,024 that leaves a digit before
@@ -32,14 +33,6 @@ func exact(n int64) string {
 		return human(n)
 	}
 	return fmt.Sprintf("%s (%d bytes)", human(n), n)
-}
-
-// count renders "1 file", "2 files".
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return strconv.Itoa(n) + " " + what + "s"
 }
 
 // plain is text of others as it may go to a terminal: on one line, without
@@ -68,58 +61,41 @@ func cut(s string, n int) string {
 }
 
 // stamp renders a time as every command prints it; "-" for none.
-func stamp(t time.Time) string {
-	if t.IsZero() {
+func stamp(t *time.Time) string {
+	if t == nil {
 		return "-"
 	}
-	return t.UTC().Format("2006-01-02T15:04:05Z")
-}
-
-// when renders a time with how far away it is.
-func when(t, now time.Time) string {
-	d := t.Sub(now)
-	if d < 0 {
-		return stamp(t) + " (" + span(-d) + " ago)"
-	}
-	return stamp(t) + " (in " + span(d) + ")"
-}
-
-// span renders a duration in its two largest units.
-func span(d time.Duration) string {
-	const day = 24 * time.Hour
-	switch d = d.Round(time.Second); {
-	case d >= day:
-		return two(int64(d/day), "d", int64(d%day/time.Hour), "h")
-	case d >= time.Hour:
-		return two(int64(d/time.Hour), "h", int64(d%time.Hour/time.Minute), "m")
-	case d >= time.Minute:
-		return two(int64(d/time.Minute), "m", int64(d%time.Minute/time.Second), "s")
-	}
-	return strconv.FormatInt(int64(d/time.Second), 10) + "s"
-}
-
-func two(a int64, au string, b int64, bu string) string {
-	s := strconv.FormatInt(a, 10) + au
-	if b > 0 {
-		s += strconv.FormatInt(b, 10) + bu
-	}
-	return s
+	return explain.Stamp(*t)
 }
 
 // shownAttention is how many recordings a summary names.
 const shownAttention = 20
 
 // attention lists what needs a person.
-func attention(all []daemon.Attention) string {
+func attention(all []apitype.Attention) string {
 	var b strings.Builder
 	for i, a := range all {
 		if i == shownAttention {
 			fmt.Fprintf(&b, "  and %d more\n", len(all)-i)
 			break
 		}
-		fmt.Fprintf(&b, "  %s: %s\n", plain(a.Key.String()), plain(a.Why))
+		fmt.Fprintf(&b, "  %s: %s\n", name(a.Tenant, a.RecordID), plain(a.Why))
 	}
 	return b.String()
+}
+
+// name is how people read which recording is meant.
+func name(tenant, recordID string) string { return plain(tenant + "/" + recordID) }
+
+// sentences joins what there is to say.
+func sentences(all ...string) string {
+	var said []string
+	for _, s := range all {
+		if s != "" {
+			said = append(said, s)
+		}
+	}
+	return strings.Join(said, "; ")
 }
 
 // columns aligns rows, two blanks apart. Rows may have fewer cells than

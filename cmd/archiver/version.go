@@ -14,7 +14,7 @@ func (c *cli) versionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "Print the version, the commit, and what it was built with",
 		Args:  cobra.NoArgs,
-		RunE: act(func(context.Context, []string) error {
+		RunE: c.act(func(context.Context, []string) error {
 			_, err := fmt.Fprintln(c.stdout, buildVersion())
 			return err
 		}),

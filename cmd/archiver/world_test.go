@@ -1,20 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -40,6 +35,9 @@ type world struct {
 	recorded  int
 	before    map[string]int // calls before the last "fault none"
 	processes map[string]*child
+	tenants   []string
+	told      watched // by processes to the service manager
+	heard     int     // bytes of it that were looked at
 }
 
 func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
@@ -70,15 +68,24 @@ func cmdWorld(ts *testscript.TestScript, _ bool, tenants []string) {
 	w.bucket = fmt.Sprintf("bucket-%d", bucketSerial.Add(1))
 	_, err := store.Client().CreateBucket(context.Background(), &s3.CreateBucketInput{Bucket: aws.String(w.bucket)})
 	ts.Check(err)
-	var b strings.Builder
-	b.WriteString("tenants:\n")
-	for _, t := range tenants {
-		fmt.Fprintf(&b, "  %s:\n    api_url: %s\n    auth: %s\n    api_rate: 10000\n    allow_loopback: true\n%s", t, w.vendor.APIURL(), keys[t], optional(ts, t+".yaml"))
-	}
 	access, secret := store.Keys()
 	w.proxy, err = faultproxy.Start(context.Background(), faultproxy.Options{Upstream: store.Endpoint(), AccessKey: access, SecretKey: secret})
 	ts.Check(err)
 	ts.Defer(func() { _ = w.proxy.Close() })
+	w.tenants = tenants
+	ts.Setenv("ARCHIVER_CONFIG", ts.MkAbs("archiver.yaml"))
+	cmdAgain(ts, false, nil)
+}
+
+// cmdAgain writes archiver.yaml from what acme.yaml and more.yaml say now.
+func cmdAgain(ts *testscript.TestScript, _ bool, _ []string) {
+	w := worldOf(ts)
+	var b strings.Builder
+	b.WriteString("tenants:\n")
+	for _, t := range w.tenants {
+		fmt.Fprintf(&b, "  %s:\n    api_url: %s\n    auth: the-key-of-%s\n    api_rate: 10000\n    allow_loopback: true\n%s", t, w.vendor.APIURL(), t, optional(ts, t+".yaml"))
+	}
+	access, secret := store.Keys()
 	fmt.Fprintf(&b, `storage:
   endpoint: %s
   bucket: %s
@@ -93,10 +100,10 @@ poll:
 transfer:
   part_size: 5MiB
   memory: 40MiB
+http:
+  listen: ""
 %s`, w.proxy.Endpoint(), w.bucket, access, secret, optional(ts, "more.yaml"))
-	path := ts.MkAbs("archiver.yaml")
-	ts.Check(os.WriteFile(path, []byte(b.String()), 0o600))
-	ts.Setenv("ARCHIVER_CONFIG", path)
+	ts.Check(os.WriteFile(ts.MkAbs("archiver.yaml"), []byte(b.String()), 0o600))
 }
 
 func optional(ts *testscript.TestScript, name string) string {
@@ -140,6 +147,7 @@ func upload() *regexp.Regexp { return regexp.MustCompile(`\.mp4$`) }
 // cmdFault makes the vendor or the bucket misbehave, or behave again:
 //
 //	fault refuse ID CODE
+//	fault lose CALL
 //	fault hang download|upload
 //	fault none
 func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
@@ -147,6 +155,8 @@ func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
 	switch args[0] {
 	case "refuse":
 		w.vendor.Inject(vendorsim.Fault{Call: "getRecords", Subject: args[1], Do: vendorsim.Envelope{Code: args[2]}})
+	case "lose": // the reply of a call that took effect
+		w.vendor.Inject(vendorsim.Fault{Call: args[1], Times: 1, Do: vendorsim.Reset{AfterEffect: true}})
 	case "hang":
 		if args[1] == vendorsim.Download {
 			w.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, Do: vendorsim.Hang{}})
@@ -275,110 +285,4 @@ func cmdNormal(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	text = regexp.MustCompile(`  +`).ReplaceAllString(text, "  ") // columns depend on what was replaced
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
-}
-
-// child is a process that a script began.
-type child struct {
-	cmd            *exec.Cmd
-	stdout, stderr watched
-	ended          bool
-}
-
-// watched collects output and tells when there is more.
-type watched struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-	more chan struct{}
-}
-
-func (w *watched) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.more != nil {
-		close(w.more)
-		w.more = nil
-	}
-	return w.text.Write(p)
-}
-
-func (w *watched) look() (string, <-chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.more == nil {
-		w.more = make(chan struct{})
-	}
-	return w.text.String(), w.more
-}
-
-// cmdBegin starts a process that goes on beside the script:
-//
-//	begin NAME COMMAND ARG…
-func cmdBegin(ts *testscript.TestScript, _ bool, args []string) {
-	c := &child{cmd: exec.Command(args[1], args[2:]...)}
-	c.cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TMPDIR", "ARCHIVER_CONFIG"} {
-		c.cmd.Env = append(c.cmd.Env, name+"="+ts.Getenv(name))
-	}
-	c.cmd.Stdout, c.cmd.Stderr = io.Writer(&c.stdout), io.Writer(&c.stderr)
-	ts.Check(c.cmd.Start())
-	worldOf(ts).processes[args[0]] = c
-	ts.Defer(func() {
-		if !c.ended {
-			_ = c.cmd.Process.Kill()
-			_ = c.cmd.Wait()
-		}
-	})
-}
-
-func begun(ts *testscript.TestScript, name string) *child {
-	c := worldOf(ts).processes[name]
-	if c == nil {
-		ts.Fatalf("no process %s was begun", name)
-	}
-	return c
-}
-
-// cmdAwaits waits until a process has written what matches to standard error:
-//
-//	awaits NAME REGEXP
-func cmdAwaits(ts *testscript.TestScript, _ bool, args []string) {
-	c, want := begun(ts, args[0]), regexp.MustCompile(args[1])
-	late := time.After(patience)
-	for {
-		text, more := c.stderr.look()
-		if want.MatchString(text) {
-			return
-		}
-		select {
-		case <-more:
-		case <-late:
-			ts.Fatalf("%s never wrote %s, but:\n%s", args[0], args[1], text)
-		}
-	}
-}
-
-// cmdSignals sends a signal:
-//
-//	signals NAME INT|TERM
-func cmdSignals(ts *testscript.TestScript, _ bool, args []string) {
-	sig := map[string]os.Signal{"INT": os.Interrupt, "TERM": syscall.SIGTERM}[args[1]]
-	ts.Check(begun(ts, args[0]).cmd.Process.Signal(sig))
-}
-
-// cmdEnds waits for a process to end, checks its exit code, and leaves what it
-// wrote in NAME.out and NAME.err:
-//
-//	ends NAME CODE
-func cmdEnds(ts *testscript.TestScript, _ bool, args []string) {
-	c := begun(ts, args[0])
-	overdue := time.AfterFunc(patience, func() { _ = c.cmd.Process.Signal(syscall.SIGQUIT) })
-	err := c.cmd.Wait()
-	overdue.Stop()
-	c.ended = true
-	stdout, _ := c.stdout.look()
-	stderr, _ := c.stderr.look()
-	ts.Logf("%s\n%s", stdout, stderr)
-	ts.Check(os.WriteFile(filepath.Join(ts.MkAbs("."), args[0]+".out"), []byte(stdout), 0o600))
-	ts.Check(os.WriteFile(filepath.Join(ts.MkAbs("."), args[0]+".err"), []byte(stderr), 0o600))
-	checkCode(ts, err, args[1])
 }

@@ -35,6 +35,10 @@ type Recording struct {
 	Hold            bool       `json:"hold"`
 	AdoptedFrom     string     `json:"adopted_from"`
 	Files           []File     `json:"files"`
+
+	Why       string `json:"why"`       // in plain words: why it is where it is
+	Next      string `json:"next"`      // what happens next, and when
+	Attention string `json:"attention"` // what needs a person, or more time; "": nothing
 }
 
 // File is one file of a recording.

@@ -5,17 +5,24 @@
 //	config ─► state/bolt ─┬─► poller ──(links, wake)──► sync ─► bucket
 //	                      │      ▲                        │
 //	          meetingapi ─┴──────┴────────(ask)───────────┘◄─ download
+//	                      └─► web (socket, TCP) ─► conference, metrics
 //
-// Start: state, clients, syncer, poller. Stop: the poller and the syncer take
-// no more; what is in flight comes to a recorded step within shutdown_grace,
-// or is cut; the state is closed last.
+// Start: state, clients, web, syncer, poller, ready. Stop: the poller and the
+// syncer take no more; what is in flight comes to a recorded step within
+// shutdown_grace, or is cut; then web ends, and the state is closed last.
+//
+// What a configuration decides is a generation: clients, poller and syncer. A
+// reload builds the next one beside the present one, lets that one stop as if
+// the daemon did, and goes on with the next: there is no key that has to be
+// changed in flight, but for what forbids a deletion, which is always read from
+// the newest.
 package daemon
 
 import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
+	"net/http"
 	"os"
 	"runtime/debug"
 	"strings"
@@ -24,14 +31,13 @@ import (
 
 	"go.uber.org/zap"
 
-	"archiver/internal/bucket"
+	"archiver/internal/conference"
 	"archiver/internal/config"
-	"archiver/internal/download"
-	"archiver/internal/meetingapi"
-	"archiver/internal/poller"
+	"archiver/internal/metrics"
 	"archiver/internal/state"
 	"archiver/internal/state/bolt"
 	archivesync "archiver/internal/sync"
+	"archiver/internal/web"
 )
 
 // Options are what does not stand in the configuration.
@@ -39,22 +45,31 @@ type Options struct {
 	Logger    *zap.Logger
 	Clock     func() time.Time // nil: time.Now
 	UserAgent string
+	Version   string        // of the archiver
+	Commit    string        // that it was built from
+	Listen    bool          // Run also serves http.listen, as the daemon does
+	Ready     func()        // called by Run once everything works; nil: nobody waits
 	Backoff   time.Duration // wait after a file's first failed attempt; 0: the syncer's default
 	Tick      time.Duration // how often due work is looked for; 0: the syncer's default
 }
 
 // Daemon is a built archiver. Close it, whatever happened.
 type Daemon struct {
-	cfg   *config.Config
 	o     Options
 	store *bolt.Store
 	// instance names this state file, at random, for good.
-	instance string
-	vendors  map[string]*meetingapi.Client
-	sources  []*download.Client
-	buckets  []*bucket.Bucket
-	poller   *poller.Poller
-	syncer   *archivesync.Syncer
+	instance    string
+	links       *archivesync.Links
+	metrics     *metrics.Metrics
+	conferences *conference.Controller
+	api         *web.API
+
+	reloading sync.Mutex    // held while a configuration is taken over
+	replaced  chan struct{} // capacity 1: a hint that current is another one
+
+	mu      sync.Mutex // guards what follows
+	current *generation
+	run     *running // the one under way, or the next
 
 	closing sync.Once
 	closed  error
@@ -71,14 +86,39 @@ func Open(ctx context.Context, cfg *config.Config, o Options) (*Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Daemon{cfg: cfg, o: o, store: store, vendors: map[string]*meetingapi.Client{}}
-	if d.instance, err = instance(ctx, store); err == nil {
-		err = d.build(ctx)
+	d := &Daemon{
+		o: o, store: store, links: archivesync.NewLinks(o.Clock),
+		replaced: make(chan struct{}, 1), run: newRunning(),
 	}
-	if err != nil {
+	if err := d.build(ctx, cfg); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// build makes what lives as long as the daemon, and the first generation.
+func (d *Daemon) build(ctx context.Context, cfg *config.Config) error {
+	var err error
+	if d.instance, err = instance(ctx, d.store); err != nil {
+		return err
+	}
+	d.buildMetrics(cfg)
+	if d.current, err = d.generate(ctx, cfg); err != nil {
+		return err
+	}
+	d.links.SetAsk(func(ctx context.Context, k state.Key) error {
+		_, err := d.generation().poller.Ask(ctx, k)
+		return err
+	})
+	d.buildConferences()
+	return d.buildAPI(cfg)
+}
+
+// generation is what the newest configuration has made.
+func (d *Daemon) generation() *generation {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.current
 }
 
 // horizon is longer than anything is ever put off.
@@ -118,185 +158,16 @@ func LimitHeap(pool int64) {
 // Store is the daemon's state.
 func (d *Daemon) Store() state.Store { return d.store }
 
+// Handler serves the API to this process and over the socket: without a token.
+func (d *Daemon) Handler() http.Handler { return d.api.Local() }
+
 // Close releases everything, the state last. Idempotent.
 func (d *Daemon) Close() error {
 	d.closing.Do(func() {
-		for _, v := range d.vendors {
-			v.Close()
-		}
-		for _, s := range d.sources {
-			s.Close()
-		}
-		for _, b := range d.buckets {
-			b.Close()
+		if g := d.generation(); g != nil {
+			g.close()
 		}
 		d.closed = d.store.Close()
 	})
 	return d.closed
-}
-
-func (d *Daemon) build(ctx context.Context) error {
-	links := archivesync.NewLinks(d.o.Clock)
-	destinations := map[state.Destination]archivesync.Destination{}
-	var (
-		polled []poller.Tenant
-		synced []archivesync.Tenant
-	)
-	for _, name := range d.cfg.TenantNames() {
-		t := d.cfg.Tenants[name]
-		p, s, err := d.tenant(ctx, t)
-		if err != nil {
-			return fmt.Errorf("set up tenant %s: %w", name, err)
-		}
-		destinations[s.Dest] = s.Bucket
-		polled, synced = append(polled, p), append(synced, s)
-	}
-	c := d.cfg
-	var err error
-	d.syncer, err = archivesync.New(archivesync.Options{
-		Store: d.store, Tenants: synced, Destinations: destinations, Links: links,
-		Concurrency: c.Transfer.Concurrency, Streams: c.Transfer.Streams, PartSize: c.Transfer.PartSize,
-		Memory: c.Transfer.Memory, MaxAttempts: c.Transfer.MaxAttempts, MaxFileSize: c.Transfer.MaxFileSize,
-		Suspended: d.suspended, Settle: c.Poll.Settle, Bandwidth: c.Transfer.Bandwidth.LimitAt,
-		Backoff: d.o.Backoff, Tick: d.o.Tick, Clock: d.o.Clock, Logger: d.o.Logger,
-	})
-	if err != nil {
-		return err
-	}
-	d.poller, err = poller.New(poller.Options{
-		Store: d.store, Tenants: polled, Schedule: c.Poll.Schedule, Location: c.Poll.Location,
-		Concurrency: c.Poll.Concurrency, Settle: c.Poll.Settle, MaxInterval: c.Poll.MaxInterval,
-		Recheck: c.Poll.Recheck, GiveUpAfter: c.Poll.GiveUpAfter,
-		Clock: d.o.Clock, Logger: d.o.Logger, Links: links, Wake: d.syncer.Wake,
-	})
-	if err != nil {
-		return err
-	}
-	links.SetAsk(func(ctx context.Context, k state.Key) error {
-		_, err := d.poller.Ask(ctx, k)
-		return err
-	})
-	return nil
-}
-
-// suspended reports whether the vendor refuses the tenant's key.
-func (d *Daemon) suspended(tenant string) bool {
-	_, yes := d.poller.Suspended()[tenant]
-	return yes
-}
-
-// tenant builds a tenant's clients.
-func (d *Daemon) tenant(ctx context.Context, t *config.Tenant) (p poller.Tenant, s archivesync.Tenant, err error) {
-	vendor, err := vendorClient(t, d.o)
-	if err != nil {
-		return p, s, err
-	}
-	d.vendors[t.Name] = vendor
-	source, err := download.New(download.Options{
-		Hosts: t.DownloadHosts, AllowLoopback: t.AllowLoopback, CAFile: t.CAFile, Proxy: t.Proxy,
-		StallTimeout: d.cfg.Transfer.StallTimeout, MaxFileSize: d.cfg.Transfer.MaxFileSize, UserAgent: d.o.UserAgent,
-	})
-	if err != nil {
-		return p, s, err
-	}
-	d.sources = append(d.sources, source)
-	o := bucketOptions(t.Storage)
-	o.Clock, o.ProbeID = d.o.Clock, d.instance
-	b, err := bucket.New(ctx, o)
-	if err != nil {
-		return p, s, err
-	}
-	d.buckets = append(d.buckets, b)
-	dest := state.Destination{Endpoint: b.Endpoint(), Bucket: b.Name()}
-	p = poller.Tenant{
-		Name: t.Name, Vendor: vendor, Dest: dest, Key: t.Storage.Key, KeyZone: t.Storage.Location,
-		KeyHasFileID:    func() bool { return ignoresConditions(b.Capabilities()) },
-		SourceRetention: t.SourceRetention, RecordIDs: t.RecordIDs, RecordIDsFile: t.RecordIDsFile,
-	}
-	s = archivesync.Tenant{
-		Name: t.Name, Vendor: vendor, Source: source, Dest: dest, Bucket: b,
-		ManifestKey: manifestKey(t), Readback: t.Storage.Verify == config.VerifyReadback,
-		Delete: func() archivesync.DeletePolicy {
-			return archivesync.DeletePolicy{
-				Enabled: t.Delete.Enabled, After: t.Delete.After,
-				Require: state.Level(t.Delete.Require), MaxPerHour: t.Delete.MaxPerHour,
-			}
-		},
-	}
-	return p, s, nil
-}
-
-// ignoresConditions reports that the bucket was shown to overwrite what it was
-// asked not to: then every key has to carry the file id.
-func ignoresConditions(c state.Capabilities) bool {
-	return !c.ProbedAt.IsZero() && (!c.ConditionalPut || !c.ConditionalComplete)
-}
-
-func bucketOptions(s config.Storage) bucket.Options {
-	o := bucket.Options{
-		Endpoint: s.Endpoint, PublicEndpoint: s.PublicEndpoint, Region: s.Region, Bucket: s.Bucket, PathStyle: s.PathStyle,
-		CAFile: s.CAFile, Proxy: s.Proxy, StorageClass: s.StorageClass, SSE: s.SSE, SSEKMSKeyID: s.SSEKMSKeyID,
-		LockMode: s.ObjectLock.Mode, LockDays: s.ObjectLock.Days, Tags: s.Tags,
-	}
-	if !s.AccessKeyID.IsZero() {
-		o.Credentials = func() (string, string, error) {
-			id, err := s.AccessKeyID.Reveal()
-			if err != nil {
-				return "", "", err
-			}
-			secret, err := s.SecretAccessKey.Reveal()
-			return id, secret, err
-		}
-	}
-	return o
-}
-
-// Run works until take ends; then what is in flight may come to a recorded
-// step until work ends or shutdown_grace is over. It stops likewise, and
-// returns an error, once the state refuses everything.
-func (d *Daemon) Run(take, work context.Context) error {
-	work, cut := context.WithCancel(work)
-	defer cut()
-	taking, stopping := context.WithCancel(take)
-	defer stopping()
-	var (
-		wg    sync.WaitGroup
-		perr  error
-		ended = make(chan struct{})
-	)
-	wg.Go(func() {
-		select {
-		case <-d.store.Failed():
-			stopping()
-		case <-taking.Done():
-		}
-		d.o.Logger.Info("stopping: no more work is taken", zap.Duration("grace", d.cfg.ShutdownGrace))
-		grace := time.NewTimer(d.cfg.ShutdownGrace)
-		defer grace.Stop()
-		select {
-		case <-grace.C:
-			cut()
-		case <-ended:
-		}
-	})
-	wg.Go(func() {
-		defer stopping() // one without the other would be half a daemon
-		perr = d.poller.Run(taking)
-	})
-	serr := d.syncer.Run(taking, work)
-	stopping()
-	close(ended)
-	wg.Wait()
-	return errors.Join(perr, serr, d.stateFailed(context.WithoutCancel(take)))
-}
-
-// stateFailed returns why the state refuses everything, if it does.
-func (d *Daemon) stateFailed(ctx context.Context) error {
-	select {
-	case <-d.store.Failed():
-		_, why := d.store.Totals(ctx) // as every other call would
-		return fmt.Errorf("stopped, because state %s cannot be used any further; restart the archiver, which goes on from what the disk has: %w", d.cfg.State.Path, why)
-	default:
-		return nil
-	}
 }

@@ -8,7 +8,9 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
+	"archiver/internal/apitype"
 	"archiver/internal/config"
 	"archiver/internal/fault"
 	"archiver/internal/meetingapi"
@@ -25,6 +27,17 @@ type Planned struct {
 	Open    int      // listed items that the vendor has not finished
 	Others  []string // recordIds of others whose files its listing names, ascending
 	Err     error    // the vendor's refusal; then nothing else is known
+}
+
+func (p Planned) api() apitype.Planned {
+	out := apitype.Planned{
+		Tenant: p.Key.Tenant, RecordID: p.Key.RecordID, Files: p.Files, Bytes: p.Bytes, Unsized: p.Unsized,
+		Have: p.Have, Open: p.Open, Others: append([]string{}, p.Others...),
+	}
+	if p.Err != nil {
+		out.Error = p.Err.Error()
+	}
+	return out
 }
 
 // Known tells what is archived already; see state.Records.
@@ -45,6 +58,20 @@ const refusals = 3
 // once. Errors: each's, ctx's, known's, and a tenant whose key is refused;
 // what the vendor says of one recording is in Planned.Err.
 func DryRun(ctx context.Context, cfg *config.Config, o Options, known Known, keys []state.Key, each func(Planned) error) error {
+	vendors := map[string]*meetingapi.Client{}
+	for _, name := range cfg.TenantNames() {
+		v, err := vendorClient(cfg.Tenants[name], o, nil)
+		if err != nil {
+			return fmt.Errorf("set up tenant %s: %w", name, err)
+		}
+		defer v.Close()
+		vendors[name] = v
+	}
+	return dryRun(ctx, cfg, vendors, known, keys, each)
+}
+
+// dryRun is DryRun with the clients that there are.
+func dryRun(ctx context.Context, cfg *config.Config, vendors map[string]*meetingapi.Client, known Known, keys []state.Key, each func(Planned) error) error {
 	if len(keys) == 0 {
 		var err error
 		if keys, err = everything(ctx, cfg, known); err != nil {
@@ -56,15 +83,6 @@ func DryRun(ctx context.Context, cfg *config.Config, o Options, known Known, key
 	defer asking.Wait()
 	defer cancel()
 	p := &planner{known: known, keys: keys, counted: map[state.FileRef]struct{}{}, refused: map[string]int{}}
-	vendors := map[string]*meetingapi.Client{}
-	for _, name := range cfg.TenantNames() {
-		v, err := vendorClient(cfg.Tenants[name], o)
-		if err != nil {
-			return fmt.Errorf("set up tenant %s: %w", name, err)
-		}
-		defer v.Close()
-		vendors[name] = v
-	}
 	// Each question has a place in the queue, and the queue's room is what
 	// limits how many are asked at once.
 	queue := make(chan chan heard, cfg.Poll.Concurrency)
@@ -93,10 +111,10 @@ func DryRun(ctx context.Context, cfg *config.Config, o Options, known Known, key
 }
 
 // vendorClient builds a tenant's client of the vendor's API.
-func vendorClient(t *config.Tenant, o Options) (*meetingapi.Client, error) {
+func vendorClient(t *config.Tenant, o Options, observe func(call, code string, d time.Duration)) (*meetingapi.Client, error) {
 	return meetingapi.New(meetingapi.Options{
 		BaseURL: t.APIURL, Auth: t.AuthHeader, Origin: t.Origin, Location: t.Location, Rate: t.APIRate,
-		CAFile: t.CAFile, Proxy: t.Proxy, UserAgent: o.UserAgent,
+		CAFile: t.CAFile, Proxy: t.Proxy, UserAgent: o.UserAgent, Observe: observe,
 	})
 }
 

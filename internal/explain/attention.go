@@ -1,4 +1,4 @@
-package daemon
+package explain
 
 import (
 	"fmt"
@@ -6,9 +6,9 @@ import (
 	"archiver/internal/state"
 )
 
-// NeedsAttention says, in plain words, what keeps a recording from being
+// Attention says, in plain words, what keeps a recording from being
 // archived as it should be; "" if nothing does.
-func NeedsAttention(r state.Recording) string {
+func Attention(r state.Recording) string {
 	switch r.Status {
 	case state.Quarantined:
 		return fmt.Sprintf("quarantined (%s): %s", r.Reason, r.Detail)

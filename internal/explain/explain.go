@@ -1,4 +1,7 @@
-package main
+// Package explain says things to people: why a recording is where it is, what
+// happens next and when, and what needs somebody. It is pure; the API, the
+// commands and the summary of a backfill say it in the same words.
+package explain
 
 import (
 	"fmt"
@@ -9,14 +12,25 @@ import (
 	"archiver/internal/state"
 )
 
-// explain says in plain words why a recording is where it is, and what happens
-// next and when. It is pure: the recording as the state has it, the
-// configuration in effect, and now.
-func explain(r state.Recording, cfg *config.Config, now time.Time) (why, next string) {
-	e := explainer{r: r, cfg: cfg, tenant: cfg.Tenants[r.Tenant], now: now}
+// Facts are what is not in the state.
+type Facts struct {
+	Now       time.Time
+	Suspended string // why the vendor refuses the tenant's key, "" if it doesn't
+	Paused    string // why the tenant's bucket refuses it, "" if it doesn't
+}
+
+// Recording says in plain words why a recording is where it is, and what
+// happens next and when.
+func Recording(r state.Recording, cfg *config.Config, f Facts) (why, next string) {
+	e := explainer{r: r, cfg: cfg, tenant: cfg.Tenants[r.Tenant], now: f.Now}
 	why, next = e.status()
-	if e.tenant == nil {
+	switch {
+	case e.tenant == nil:
 		next = fmt.Sprintf("nothing: tenant %s is not in the configuration, so it is paused", r.Tenant)
+	case f.Suspended != "" && !r.Poll.NextAt.IsZero():
+		next = fmt.Sprintf("tenant %s is suspended, its key is tried at every poll run: %s; then: %s", r.Tenant, f.Suspended, next)
+	case f.Paused != "" && r.Status == state.Archiving:
+		next = fmt.Sprintf("the transfers of tenant %s are paused, the bucket is tried again by itself: %s; then: %s", r.Tenant, f.Paused, next)
 	}
 	return why, next
 }
@@ -41,7 +55,7 @@ func (e explainer) status() (why, next string) {
 		return fmt.Sprintf("warrant %s is stored, and the outcome of delRecordFile is not known yet", r.Deletion.WarrantID),
 			"the vendor is asked what it still lists: nothing is source_deleted, anything else is tried again under a new warrant"
 	case state.SourceDeleted:
-		return fmt.Sprintf("every file is verified, and since %s the vendor lists nothing of it any more, under warrant %s", stamp(r.SourceDeletedAt), r.Deletion.WarrantID),
+		return fmt.Sprintf("every file is verified, and since %s the vendor lists nothing of it any more, under warrant %s", Stamp(r.SourceDeletedAt), r.Deletion.WarrantID),
 			sentences(e.rewritten(), "nothing: it is final")
 	case state.DeletionUnconfirmed:
 		return "delRecordFile claimed success, but: " + r.Deletion.Error, sentences(e.rewritten(), e.deletion(), e.late())
@@ -60,11 +74,11 @@ func (e explainer) waiting() string {
 	case p.LastAt.IsZero():
 		return "it is tracked, and the vendor was not asked about it yet"
 	case p.Refusals > 0:
-		return fmt.Sprintf("the vendor has refused it %d times in a row since %s, which it may do of a recording asked for too early: %s", p.Refusals, stamp(p.RefusedSince), p.Error)
+		return fmt.Sprintf("the vendor has refused it %d times in a row since %s, which it may do of a recording asked for too early: %s", p.Refusals, Stamp(p.RefusedSince), p.Error)
 	case p.Error != "":
-		return fmt.Sprintf("the vendor did not answer when it was asked at %s: %s", stamp(p.LastAt), p.Error)
+		return fmt.Sprintf("the vendor did not answer when it was asked at %s: %s", Stamp(p.LastAt), p.Error)
 	}
-	return fmt.Sprintf("the vendor listed no finished file of it when it was asked at %s", stamp(p.LastAt))
+	return fmt.Sprintf("the vendor listed no finished file of it when it was asked at %s", Stamp(p.LastAt))
 }
 
 // asked is when the vendor is asked the next time; "" if it isn't.
@@ -76,7 +90,7 @@ func (e explainer) asked() string {
 	case !at.After(e.now):
 		return "the vendor is asked at the next poll run (" + e.cfg.Poll.ScheduleSpec + ")"
 	}
-	return "the vendor is asked again at " + when(at, e.now)
+	return "the vendor is asked again at " + When(at, e.now)
 }
 
 // givenUp is when waiting ends.
@@ -84,7 +98,7 @@ func (e explainer) givenUp() string {
 	if e.cfg.Poll.GiveUpAfter <= 0 {
 		return ""
 	}
-	return "; without a file by " + stamp(e.r.TrackedAt.Add(e.cfg.Poll.GiveUpAfter)) + " it is quarantined as never_produced"
+	return "; without a file by " + Stamp(e.r.TrackedAt.Add(e.cfg.Poll.GiveUpAfter)) + " it is quarantined as never_produced"
 }
 
 // archiving looks at the files, the unhappiest first.
@@ -106,9 +120,9 @@ func (e explainer) archiving() (why, next string) {
 			missing++
 		}
 	}
-	progress := fmt.Sprintf("%d of %s verified", done, count(len(files), "file"))
+	progress := fmt.Sprintf("%d of %s verified", done, Count(len(files), "file"))
 	if missing > 0 {
-		progress += fmt.Sprintf("; %s not in the vendor's last listing", count(missing, "file"))
+		progress += fmt.Sprintf("; %s not in the vendor's last listing", Count(missing, "file"))
 	}
 	switch {
 	case failed != nil:
@@ -120,7 +134,7 @@ func (e explainer) archiving() (why, next string) {
 	case done < len(files):
 		return progress, "the others are fetched as soon as there is room"
 	case e.r.SettledAt.IsZero():
-		return progress + "; more may come until nothing has happened for " + span(e.cfg.Poll.Settle) + " (poll.settle)", e.asked()
+		return progress + "; more may come until nothing has happened for " + Span(e.cfg.Poll.Settle) + " (poll.settle)", e.asked()
 	case e.r.Manifest.Error != "":
 		return progress + "; the manifest could not be written: " + e.r.Manifest.Error, e.triedAgain(e.r.Manifest.NotBefore)
 	}
@@ -138,7 +152,7 @@ func (e explainer) triedAgain(at time.Time) string {
 	if !at.After(e.now) {
 		return "it is tried again at once"
 	}
-	return "it is tried again at " + when(at, e.now)
+	return "it is tried again at " + When(at, e.now)
 }
 
 // archived tells what we have, and what is odd about it.
@@ -150,7 +164,7 @@ func (e explainer) archived() string {
 		}
 	}
 	if !e.r.SourceGoneAt.IsZero() {
-		parts = append(parts, fmt.Sprintf("since %s the vendor lists nothing of it any more, without our doing", stamp(e.r.SourceGoneAt)))
+		parts = append(parts, fmt.Sprintf("since %s the vendor lists nothing of it any more, without our doing", Stamp(e.r.SourceGoneAt)))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -191,7 +205,7 @@ func (e explainer) deletion() string {
 		failed = " (the last try: " + r.Deletion.Error + ")"
 	}
 	if due.After(e.now) {
-		return "it is deleted at the vendor from " + when(due, e.now) + " on, if every proof holds then" + failed
+		return "it is deleted at the vendor from " + When(due, e.now) + " on, if every proof holds then" + failed
 	}
 	return "it is due to be deleted at the vendor, if every proof holds" + failed
 }
@@ -218,7 +232,7 @@ func (e explainer) late() string {
 	case !at.After(e.now):
 		return "the vendor is asked for late files at the next poll run"
 	default:
-		return "the vendor is asked for late files at " + when(at, e.now)
+		return "the vendor is asked for late files at " + When(at, e.now)
 	}
 }
 
@@ -263,4 +277,15 @@ func sentences(all ...string) string {
 		}
 	}
 	return strings.Join(said, "; ")
+}
+
+// current are the files that still count.
+func current(r state.Recording) []state.File {
+	var out []state.File
+	for _, f := range r.Files {
+		if !f.Superseded {
+			out = append(out, f)
+		}
+	}
+	return out
 }

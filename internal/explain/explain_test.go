@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"strings"
@@ -53,6 +53,7 @@ func TestExplain(t *testing.T) {
 		rec       state.Recording
 		noDelete  bool
 		elsewhere bool // the tenant is not configured
+		facts     Facts
 		why, next string
 	}{
 		{
@@ -77,6 +78,16 @@ func TestExplain(t *testing.T) {
 			}),
 			why:  "the vendor did not answer when it was asked at 2026-06-01T11:59:00Z: 403 the vendor refuses the auth value; check the tenant's auth",
 			next: "the vendor is asked at the next poll run (@every 1m)" + never,
+		},
+		{
+			name: "suspended now", rec: testRecording(state.Waiting), facts: Facts{Suspended: "403 no"},
+			why:  "the vendor listed no finished file of it when it was asked at 2026-06-01T11:59:00Z",
+			next: "tenant acme is suspended, its key is tried at every poll run: 403 no; then: " + asked + never,
+		},
+		{
+			name: "bucket paused", rec: testRecording(state.Archiving), facts: Facts{Paused: "403 AccessDenied"},
+			why:  "0 of 1 file verified",
+			next: "the transfers of tenant acme are paused, the bucket is tried again by itself: 403 AccessDenied; then: the others are fetched as soon as there is room",
 		},
 		{
 			name: "paused", rec: testRecording(state.Waiting), elsewhere: true,
@@ -215,10 +226,11 @@ func TestExplain(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := testConfig(!c.noDelete)
+			c.facts.Now = at
 			if c.elsewhere {
 				cfg.Tenants = nil
 			}
-			why, next := explain(c.rec, cfg, at)
+			why, next := Recording(c.rec, cfg, c.facts)
 			if why != c.why {
 				t.Errorf("why:  %s\nwant: %s", why, c.why)
 			}
@@ -232,7 +244,7 @@ func TestExplain(t *testing.T) {
 // No status and no reason may be without words.
 func TestExplainEverything(t *testing.T) {
 	for _, s := range state.Statuses() {
-		why, next := explain(testRecording(s), testConfig(true), at)
+		why, next := Recording(testRecording(s), testConfig(true), Facts{Now: at})
 		if why == "" || next == "" || strings.Contains(why, "does not know") {
 			t.Errorf("%s: why %q, next %q", s, why, next)
 		}

@@ -54,25 +54,34 @@ func (p *Poller) Ask(ctx context.Context, k state.Key) (state.Recording, error) 
 	return rec, err
 }
 
-// poll asks about a recording that is due. Its error is the store's or ctx's;
-// what is wrong with this recording alone is logged and in the state.
-func (p *Poller) poll(ctx context.Context, t *tenant, k state.Key) (state.Recording, Result, error) {
+// visit asks about a recording that is due and returns what is left to do: to
+// record what came. The vendor is not kept waiting for that. held is how many
+// bytes the answer has. Errors are the store's.
+func (p *Poller) visit(ctx context.Context, t *tenant, k state.Key) (record func() (state.Recording, Result, error), held int, err error) {
 	rec, err := p.opts.Store.Get(ctx, k)
-	if errors.Is(err, state.ErrNotFound) {
-		return state.Recording{}, Result{}, nil // untracked meanwhile
+	if errors.Is(err, state.ErrNotFound) { // untracked meanwhile
+		return func() (state.Recording, Result, error) { return state.Recording{}, Result{}, nil }, 0, nil
 	}
 	if err != nil {
-		return state.Recording{}, Result{}, fmt.Errorf("poll %s: %w", k, err)
+		return nil, 0, fmt.Errorf("poll %s: %w", k, err)
 	}
 	if rec.Status == state.Deleting {
-		rec, err = p.leave(ctx, t, k)
-		return rec, Result{}, err
+		return func() (state.Recording, Result, error) {
+			rec, err := p.leave(ctx, t, k)
+			return rec, Result{}, err
+		}, 0, nil
 	}
-	rec, res, refused, err := p.ask(ctx, t, rec, meetingapi.Background)
-	if refused != nil {
-		t.log.Debug("poll failed", zap.String("record_id", k.RecordID), zap.Error(refused))
+	items, refused := p.fetch(ctx, t, rec, meetingapi.Background)
+	for _, it := range items {
+		held += len(it.Raw)
 	}
-	return rec, res, err
+	return func() (state.Recording, Result, error) {
+		rec, res, refused, err := p.record(ctx, t, rec, items, refused)
+		if refused != nil {
+			t.log.Debug("poll failed", zap.String("record_id", k.RecordID), zap.Error(refused))
+		}
+		return rec, res, err
+	}, held, nil
 }
 
 // leave puts the poll of a recording that is being deleted off.
@@ -95,6 +104,14 @@ func (p *Poller) leave(ctx context.Context, t *tenant, k state.Key) (state.Recor
 // the vendor from giving a listing.
 func (p *Poller) ask(ctx context.Context, t *tenant, rec state.Recording, prio meetingapi.Priority) (after state.Recording, res Result, refused, err error) {
 	items, refused := p.fetch(ctx, t, rec, prio)
+	return p.record(ctx, t, rec, items, refused)
+}
+
+// record writes what follows from a listing of rec, or from its refusal. Its
+// error is the store's or ctx's; what is wrong with this recording alone is
+// logged and in the state.
+func (p *Poller) record(ctx context.Context, t *tenant, rec state.Recording, items []meetingapi.Identified, refusal error) (after state.Recording, res Result, refused, err error) {
+	refused = refusal
 	if ctx.Err() != nil {
 		return rec, Result{}, refused, ctx.Err()
 	}
@@ -217,6 +234,7 @@ func (p *Poller) fetch(ctx context.Context, t *tenant, rec state.Recording, prio
 // call makes one getRecords and passes it on to all who want to know.
 func (p *Poller) call(ctx context.Context, t *tenant, recordID string, prio meetingapi.Priority) (meetingapi.Listing, error) {
 	listing, err := t.Vendor.GetRecords(ctx, recordID, prio)
+	t.beat.strike()
 	if ctx.Err() != nil {
 		return listing, errors.Join(err, ctx.Err())
 	}

@@ -49,13 +49,15 @@ func (p *Poller) PollOnce(ctx context.Context, now time.Time) (Result, error) {
 
 // runTenant makes one poll run of a tenant.
 func (p *Poller) runTenant(ctx context.Context, t *tenant, now time.Time) (Result, error) {
+	t.beat.begin()
+	defer t.beat.end()
 	if err := p.track(ctx, t); err != nil {
 		return Result{}, err
 	}
 	if err := p.recall(ctx, t); err != nil {
 		return Result{}, err
 	}
-	r := &run{p: p, t: t, due: now}
+	r := newRun(p, t, now)
 	defer r.end()
 	if t.suspended() != "" && !p.probe(ctx, t) {
 		r.one(ctx)
@@ -69,6 +71,7 @@ func (p *Poller) runTenant(ctx context.Context, t *tenant, now time.Time) (Resul
 		})
 	}
 	wg.Wait()
+	r.recorded()
 	if r.err == nil && ctx.Err() == nil {
 		r.err = p.remember(ctx, t)
 	}
@@ -78,16 +81,33 @@ func (p *Poller) runTenant(ctx context.Context, t *tenant, now time.Time) (Resul
 	return r.sum, r.err
 }
 
+// What of one run may wait for the state at once: so many answers share one
+// fsync instead of paying for one each.
+const (
+	maxWriting = 128
+	maxHeld    = 8 << 20 // bytes of answers; a single one may be larger
+)
+
 // run is one poll run of one tenant.
 type run struct {
 	p   *Poller
 	t   *tenant
 	due time.Time // what was due then is asked about
 
-	mu   sync.Mutex // guards what follows
-	sum  Result
-	err  error           // of the store: the run ends
-	kept []state.FileRef // still due: claimed until the run ends, so that each is asked once
+	mu      sync.Mutex // guards what follows
+	sum     Result
+	err     error           // of the store: the run ends
+	kept    []state.FileRef // still due: claimed until the run ends, so that each is asked once
+	writing int             // answers that are being recorded
+	held    int             // bytes of them
+	written int             // answers that were recorded
+	less    sync.Cond       // writing has become less
+}
+
+func newRun(p *Poller, t *tenant, due time.Time) *run {
+	r := &run{p: p, t: t, due: due}
+	r.less.L = &r.mu
+	return r
 }
 
 func (r *run) stopped(ctx context.Context) bool {
@@ -96,29 +116,75 @@ func (r *run) stopped(ctx context.Context) bool {
 	return r.err != nil || ctx.Err() != nil || r.t.suspended() != ""
 }
 
-func (r *run) end() { r.p.opts.Store.Release(state.WorkPoll, r.kept...) }
+// end gives back what was claimed, once nothing is being recorded any more.
+func (r *run) end() {
+	r.recorded()
+	r.p.opts.Store.Release(state.WorkPoll, r.kept...)
+}
 
 // one polls the recording that has been due for the longest; false if there is
-// none, or the run cannot go on.
+// none, or the run cannot go on. What came is recorded while the next one is
+// asked about.
 func (r *run) one(ctx context.Context) bool {
+	r.mu.Lock()
+	before := r.written
+	r.mu.Unlock()
 	refs, err := r.p.opts.Store.Claim(ctx, state.WorkPoll, r.t.Name, r.due, 1)
 	if err != nil {
-		err = fmt.Errorf("claim a poll of tenant %s: %w", r.t.Name, err)
-	}
-	if err != nil || len(refs) == 0 {
-		r.note(Result{}, err)
+		r.note(Result{}, fmt.Errorf("claim a poll of tenant %s: %w", r.t.Name, err))
 		return false
 	}
-	rec, res, err := r.p.poll(ctx, r.t, refs[0].Key)
+	if len(refs) == 0 {
+		return r.recorded() > before // what was recorded may have made something due
+	}
+	record, held, err := r.p.visit(ctx, r.t, refs[0].Key)
+	if err != nil {
+		r.note(Result{}, err)
+		r.keep(refs)
+		return false
+	}
+	r.mu.Lock()
+	for r.writing > 0 && (r.writing >= maxWriting || r.held+held > maxHeld) {
+		r.less.Wait()
+	}
+	r.writing, r.held = r.writing+1, r.held+held
+	r.mu.Unlock()
+	go func() {
+		r.finish(refs, record)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.writing, r.held, r.written = r.writing-1, r.held-held, r.written+1
+		r.less.Broadcast()
+	}()
+	return true
+}
+
+// finish records an answer and gives its recording back.
+func (r *run) finish(refs []state.FileRef, record func() (state.Recording, Result, error)) {
+	rec, res, err := record()
+	r.t.beat.strike()
 	r.note(res, err)
 	if err == nil && rec.Status != "" && (rec.Poll.NextAt.IsZero() || rec.Poll.NextAt.After(r.due)) {
 		r.p.opts.Store.Release(state.WorkPoll, refs...)
-		return true
+		return
 	}
+	r.keep(refs)
+}
+
+// recorded waits until no answer is being recorded, and returns how many were.
+func (r *run) recorded() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.writing > 0 {
+		r.less.Wait()
+	}
+	return r.written
+}
+
+func (r *run) keep(refs []state.FileRef) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.kept = append(r.kept, refs...)
-	return err == nil
 }
 
 func (r *run) note(res Result, err error) {

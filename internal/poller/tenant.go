@@ -19,6 +19,8 @@ type tenant struct {
 	log   *zap.Logger
 	again atomic.Bool // Trigger was called since the last run began
 
+	beat pulse // of the runs
+
 	judging sync.Mutex // held while it is found out whose fault a 403 is
 
 	tracking sync.Mutex // guards what follows, and is held while ids are tracked
@@ -98,6 +100,7 @@ func (p *Poller) judge(ctx context.Context, t *tenant, recordID string, refused 
 		return refused
 	}
 	_, err := t.Vendor.GetRecords(ctx, control, meetingapi.Background)
+	t.beat.strike()
 	p.opts.Observer.Polled(t.Name, err)
 	switch kind := fault.KindOf(err); {
 	case err == nil || kind == fault.NotReady:
@@ -131,6 +134,7 @@ func (p *Poller) probe(ctx context.Context, t *tenant) bool {
 		return false
 	}
 	listing, err := t.Vendor.GetRecords(ctx, id, meetingapi.Background)
+	t.beat.strike()
 	p.opts.Observer.Polled(t.Name, err)
 	if err == nil {
 		p.opts.Links.Seen(t.key(id), listing)

@@ -23,6 +23,13 @@ type sideError struct {
 func (e *sideError) Error() string { return e.err.Error() }
 func (e *sideError) Unwrap() error { return e.err }
 
+func (e *sideError) side() string {
+	if e.reason == state.UploadFailed || e.reason == state.VerifyFailed {
+		return SideBucket
+	}
+	return SideSource
+}
+
 func fromSource(err error) error { return &sideError{reason: state.DownloadFailed, err: err} }
 func fromBucket(err error) error { return &sideError{reason: state.UploadFailed, err: err} }
 func fromProof(err error) error  { return &sideError{reason: state.VerifyFailed, err: err} }
@@ -158,10 +165,11 @@ func (x *transfer) linkFailed(err error) state.Change {
 
 // failed weighs a failure of the source or the bucket.
 func (x *transfer) failed(ctx context.Context, e *sideError) (state.Change, error) {
-	if e.reason == state.UploadFailed || e.reason == state.VerifyFailed {
+	if e.side() == SideBucket {
 		alone := fault.KindOf(e.err) == fault.Unauthorized && x.gate.alone(x.ref, x.f.Dest)
 		if !alone {
 			if until, bad := x.bucketDown(ctx, x.ref.Tenant, x.f.Dest, x.dest, e.err); bad {
+				x.o.Observer.Retried(x.ref.Tenant, e.side())
 				return state.Fail{FileID: x.f.ID, Error: e.Error(), RetryAt: until}, nil
 			}
 		}
@@ -177,6 +185,7 @@ func (x *transfer) failed(ctx context.Context, e *sideError) (state.Change, erro
 		return state.QuarantineFile{FileID: x.f.ID, Reason: e.reason, Detail: e.Error(), Aborted: x.f.Upload != nil}, x.abort(ctx)
 	}
 	x.log.Warn("attempt failed", zap.Int("attempt", attempt), zap.Error(e.err))
+	x.o.Observer.Retried(x.ref.Tenant, e.side())
 	if again {
 		return x.startsOver(ctx, e.Error(), "", attempt)
 	}

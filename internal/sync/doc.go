@@ -18,6 +18,11 @@
 // What went wrong is weighed in one place (conclude.go). A failure of the
 // bucket as a whole, or of the vendor's API, is never held against a file.
 //
+// What was archived can be proven again at any time, and read (verify.go);
+// neither takes anything from the pool. Who counts is told of what the audit
+// log does not tell (observe.go), and whoever asks sees what is in flight and
+// whether anything moves (progress.go).
+//
 // delRecordFile is called in one function, which takes a warrant; only issue
 // makes one (delete.go, evidence.go).
 package sync

@@ -212,7 +212,7 @@ func (e *evidence) reread(ctx context.Context, it meetingapi.Identified, f state
 	}
 	defer func() { _ = resp.Body.Close() }() // read-only: nothing can be lost
 	h := sha256.New()
-	if _, err := io.Copy(h, resp.Body); err != nil {
+	if _, err := io.Copy(h, counted{resp.Body, func(n int) { e.s.sourceBytes(e.t.Name, n) }}); err != nil {
 		return fmt.Errorf("read the source again before deleting it: %w", err)
 	}
 	if hex.EncodeToString(h.Sum(nil)) != f.Sums.SHA256 {
@@ -286,8 +286,9 @@ func (e *evidence) readBack(ctx context.Context) error {
 		}
 		f, _ := e.recs[ev.RecordID].File(ev.FileID)
 		pr, err := prove(ctx, d, caps, expectation{
-			key: ev.Key, versionID: ev.Object.VersionID, size: ev.Size, sums: ev.Sums, parts: f.Parts,
+			key: ev.Key, versionID: ev.Object.VersionID, size: ev.Size, sums: ev.Sums, parts: f.Parts, moved: &e.s.moved,
 		}, true)
+		e.s.proved(e.t.Name, pr.level, err)
 		if err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func (x *transfer) peek(ctx context.Context) error {
 func (x *transfer) doubt(ctx context.Context, detail string) error {
 	now := x.o.Clock()
 	if !x.f.DoubtedAt.IsZero() && now.Sub(x.f.DoubtedAt) >= x.o.Settle {
-		if _, err := x.o.Links.Refresh(ctx, x.ref, x.rec.AdoptedFrom); err != nil {
+		if _, err := x.o.Links.Refresh(ctx, x.ref, x.rec.AdoptedFrom, RefreshDoubted); err != nil {
 			return &vendorError{err}
 		}
 		before := x.f.DeclaredSize

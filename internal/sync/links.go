@@ -29,6 +29,8 @@ type Links struct {
 	// asked for it, goes through the same rules.
 	ask   func(ctx context.Context, k state.Key) error
 	clock func() time.Time
+	// refreshing is told of each link that is asked for, and why; New sets it.
+	refreshing func(tenant, reason string)
 
 	flight singleflight.Group
 
@@ -46,7 +48,7 @@ type link struct {
 
 // NewLinks returns an empty cache; SetAsk must be called before it is used.
 func NewLinks(clock func() time.Time) *Links {
-	return &Links{clock: clock, byKey: map[state.Key]map[string]link{}}
+	return &Links{clock: clock, refreshing: nobody{}.LinkRefreshed, byKey: map[state.Key]map[string]link{}}
 }
 
 // SetAsk says how a recording is polled. Poller and syncer need each other
@@ -103,14 +105,20 @@ func (l *Links) drop(k state.Key) {
 // one: it is asked where the recording's own listing does not name the file.
 // fault.NotFound: the vendor does not list the file now.
 func (l *Links) Get(ctx context.Context, f state.FileRef, adoptedFrom string) (string, error) {
-	if k, ok := l.known(f); ok && (k.expires.IsZero() || l.clock().Add(linkMargin).Before(k.expires)) {
+	k, ok := l.known(f)
+	switch {
+	case !ok:
+		return l.Refresh(ctx, f, adoptedFrom, RefreshMissing)
+	case k.expires.IsZero() || l.clock().Add(linkMargin).Before(k.expires):
 		return k.url, nil
 	}
-	return l.Refresh(ctx, f, adoptedFrom)
+	return l.Refresh(ctx, f, adoptedFrom, RefreshExpired)
 }
 
-// Refresh is Get without looking at what is known: the listing is fresh.
-func (l *Links) Refresh(ctx context.Context, f state.FileRef, adoptedFrom string) (string, error) {
+// Refresh is Get without looking at what is known: the listing is fresh. The
+// reason, one of those named Refresh…, is for who counts.
+func (l *Links) Refresh(ctx context.Context, f state.FileRef, adoptedFrom, reason string) (string, error) {
+	l.refreshing(f.Tenant, reason)
 	asks := []state.Key{f.Key}
 	if adoptedFrom != "" {
 		asks = append(asks, state.Key{Tenant: f.Tenant, RecordID: adoptedFrom})

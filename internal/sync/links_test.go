@@ -68,7 +68,9 @@ func TestLinks(t *testing.T) {
 		t.Helper()
 		before, ask := asked, l.Get
 		if refresh {
-			ask = l.Refresh
+			ask = func(ctx context.Context, f state.FileRef, from string) (string, error) {
+				return l.Refresh(ctx, f, from, RefreshRefused)
+			}
 		}
 		if got, _ := ask(t.Context(), f, "other"); got != want || asked-before != calls {
 			t.Errorf("got %q after %d calls, want %q after %d", got, asked-before, want, calls)

@@ -79,6 +79,7 @@ func (x *transfer) put(ctx context.Context, body []byte) (state.ObjectInfo, erro
 	if err != nil {
 		return info, fromBucket(err)
 	}
+	x.bucketBytes(x.ref.Tenant, int64(len(body)))
 	return info, nil
 }
 
@@ -133,11 +134,18 @@ func (x *transfer) stored(ctx context.Context, info state.ObjectInfo, marks stat
 		// What the write answered is the proof: one transaction for both.
 		changes = append(changes, state.Verify{FileID: x.f.ID, Level: level, Object: at})
 	}
-	err := x.update(ctx, changes...)
-	if err == nil && marks.Any() {
+	if err := x.update(ctx, changes...); err != nil {
+		return err
+	}
+	if x.f.Phase == state.Verified {
+		x.proved(x.ref.Tenant, x.f.Level, nil)
+	}
+	x.course.done.Store(x.digest.n)
+	x.o.Observer.FileStored(x.ref.Tenant, x.digest.n, x.o.Clock().Sub(x.course.StartedAt))
+	if marks.Any() {
 		x.log.Warn("archived with a mark", zap.String("marks", marks.String()))
 	}
-	return err
+	return nil
 }
 
 // spec is what the object is to be, docs/contract.md section 6.

@@ -115,6 +115,8 @@ func (x *transfer) resume(ctx context.Context) (*upload, error) {
 		up.parts[p.Number] = p
 	}
 	x.version, x.pinned, x.off = *v, true, endOf(row)
+	x.sized(v.Length)
+	x.course.done.Store(x.off)
 	if x.digest.n != x.off {
 		return nil, &startOver{"the saved hash state is of another offset"}
 	}
@@ -280,6 +282,8 @@ func (x *transfer) handOver(ctx context.Context, up *upload, number int32, body 
 			return
 		}
 		up.acknowledged(part)
+		x.course.done.Add(part.Size)
+		x.bucketBytes(x.ref.Tenant, part.Size)
 	})
 	return nil
 }

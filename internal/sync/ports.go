@@ -39,6 +39,29 @@ type Source interface {
 	Stat(ctx context.Context, url string) (download.Info, error)
 }
 
+// Observer is told of what the audit log does not tell, for metrics. Its
+// methods are called from many goroutines, some for each read, and must return
+// at once.
+type Observer interface {
+	// SourceRead is told of bytes that came from a source.
+	SourceRead(tenant string, n int)
+	// BucketTook is told of bytes that the bucket has acknowledged: a part
+	// that is recorded, or a whole object.
+	BucketTook(tenant string, n int64)
+	// FileStored is told of a file whose bytes are all in the bucket, of its
+	// size, and of how long its last attempt took, which did it.
+	FileStored(tenant string, size int64, took time.Duration)
+	// Retried is told that a read or a part is to be tried again, at once or
+	// later, because of SideSource or SideBucket.
+	Retried(tenant, side string)
+	// LinkRefreshed is told that the vendor is asked for a link, and why: a
+	// constant named Refresh….
+	LinkRefreshed(tenant, reason string)
+	// Verification is told of the proof of an object: of the level that it
+	// reached ("" where it did not come so far) and of one of the results.
+	Verification(tenant string, level state.Level, result string)
+}
+
 // Destination is one bucket. All errors are *fault.Error.
 type Destination interface {
 	Prober

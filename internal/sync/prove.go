@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -26,6 +27,8 @@ type expectation struct {
 	parts          int // of the multipart upload that made it, 0 if it was none
 	// seen is what HEAD answered just now, where the write has asked already.
 	seen *state.ObjectInfo
+	// moved counts the bytes that are read back; nil: nobody does.
+	moved *atomic.Uint64
 }
 
 // proof is how an object was shown to be what is expected.
@@ -103,7 +106,7 @@ func readBack(ctx context.Context, d Objects, want expectation, info state.Objec
 	}
 	defer func() { _ = body.Close() }() // read-only: nothing can be lost
 	h := sha256.New()
-	n, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{body}, make([]byte, 256<<10))
+	n, err := io.CopyBuffer(struct{ io.Writer }{h}, counted{body, want.counts}, make([]byte, 256<<10))
 	if err != nil {
 		return &fault.Error{Op: "read back", Subject: want.key, Kind: fault.Temporary, Err: err}
 	}
@@ -111,6 +114,25 @@ func readBack(ctx context.Context, d Objects, want expectation, info state.Objec
 		return mismatch(want.key, fmt.Errorf("read back %d bytes with SHA-256 %s, archived were %d with %s", n, sum, want.size, want.sums.SHA256))
 	}
 	return nil
+}
+
+func (want expectation) counts(n int) {
+	if want.moved != nil {
+		want.moved.Add(uint64(n)) //nolint:gosec // a Read never returns less than 0
+	}
+}
+
+// counted tells of the bytes that are read from it.
+type counted struct {
+	from io.Reader
+	tell func(n int)
+}
+
+// Read implements io.Reader.
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	c.tell(n)
+	return n, err
 }
 
 func mismatch(key string, err error) error {
@@ -124,7 +146,9 @@ func mismatch(key string, err error) error {
 func (x *transfer) prove(ctx context.Context) error {
 	p, err := prove(ctx, x.dest, x.caps, expectation{
 		key: x.f.Key, versionID: x.f.Object.VersionID, size: x.f.Size, sums: x.f.Sums, parts: x.f.Parts, seen: x.seen,
+		moved: &x.moved,
 	}, x.t.Readback)
+	x.proved(x.ref.Tenant, p.level, err)
 	if err != nil {
 		return fromProof(err)
 	}

@@ -53,6 +53,7 @@ func (x *transfer) answered(resp *download.Response) error {
 	if !x.pinned {
 		x.version, x.pinned = resp.Version, true
 		x.single = !x.version.Strong || x.version.Length < 0
+		x.sized(x.version.Length)
 	}
 	if x.off == 0 {
 		x.crc = resp.CRC64ECMA // also of a version that was pinned before, without a part yet
@@ -69,7 +70,7 @@ func (x *transfer) recover(ctx context.Context, err error) error {
 		if x.expired > 2 {
 			return fromSource(err) // fresh links do not help
 		}
-		if _, lerr := x.o.Links.Refresh(ctx, x.ref, x.rec.AdoptedFrom); lerr != nil {
+		if _, lerr := x.o.Links.Refresh(ctx, x.ref, x.rec.AdoptedFrom, RefreshRefused); lerr != nil {
 			return &vendorError{lerr}
 		}
 		return nil
@@ -81,6 +82,7 @@ func (x *transfer) recover(ctx context.Context, err error) error {
 		if x.fails > quickRetries || wait > 10*time.Second {
 			return fromSource(err)
 		}
+		x.o.Observer.Retried(x.ref.Tenant, SideSource)
 		return sleep(x.reading, wait)
 	default:
 		return fromSource(err)
@@ -113,6 +115,7 @@ func (x *transfer) fill(ctx context.Context, buf []byte) (n int, end bool, err e
 		x.off += int64(m)
 		if m > 0 {
 			x.fails, x.expired = 0, 0
+			x.sourceBytes(x.ref.Tenant, m)
 			if terr := x.throttle(ctx, m); terr != nil {
 				return n, false, terr
 			}

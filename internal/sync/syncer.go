@@ -62,6 +62,8 @@ type Options struct {
 	Settle    time.Duration // how long a doubtful fileSize is given to become right
 	Bandwidth func(time.Time) int64
 
+	Observer Observer // nil: nobody counts
+
 	Backoff time.Duration // wait after the first failed attempt, doubling; 0: 2 s
 	Tick    time.Duration // how often due work is looked for without a hint; 0: 1 s
 	Clock   func() time.Time
@@ -80,6 +82,9 @@ type Syncer struct {
 	proofs  *proofs
 	gate    *gate
 	flight  inFlight
+	moving  courses
+	moved   atomic.Uint64
+	beat    atomic.Pointer[time.Time]
 	limiter *rate.Limiter
 	wake    chan struct{}            // there may be files
 	sealing map[string]chan struct{} // by tenant: there may be manifests
@@ -94,6 +99,9 @@ func New(o Options) (*Syncer, error) {
 	if o.Tick == 0 {
 		o.Tick = time.Second
 	}
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
 	if o.PartSize*4 > o.Memory {
 		return nil, errors.New("transfer.part_size is more than a quarter of transfer.memory; make the part smaller or allow more memory")
 	}
@@ -102,7 +110,9 @@ func New(o Options) (*Syncer, error) {
 		gate: newGate(o.Clock, 15*o.Backoff), wake: make(chan struct{}, 1),
 		limiter: rate.NewLimiter(rate.Inf, int(o.PartSize)), put: newDeferrals(o.Clock),
 		flight: inFlight{of: map[string]int{}}, sealing: map[string]chan struct{}{},
+		moving: courses{set: map[*course]struct{}{}},
 	}
+	o.Links.refreshing = o.Observer.LinkRefreshed
 	s.proofs = newProofs(o)
 	for i := range o.Tenants {
 		name := o.Tenants[i].Name
@@ -164,6 +174,7 @@ func (s *Syncer) dispatch(take, work context.Context) {
 	t := time.NewTicker(s.o.Tick)
 	defer t.Stop()
 	for turn := 0; take.Err() == nil; {
+		s.beats()
 		found := false
 		for range names {
 			name := names[turn%len(names)]

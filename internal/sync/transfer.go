@@ -36,6 +36,7 @@ type transfer struct {
 	crc     *uint64 // what the vendor's store says of the whole file
 	off     int64   // the next byte of the source
 	digest  *digest
+	course  course
 	seen    *state.ObjectInfo // what the bucket said of the object when it was stored
 	url     string            // of the last answer; secret
 	body    io.ReadCloser     // of the present answer, nil if there is none
@@ -63,16 +64,13 @@ func (x *transfer) run(ctx context.Context) error {
 	}
 	dest, ok := x.destination(x.t, x.f.Dest)
 	if !ok {
-		return &fault.Error{
-			Op: "archive", Subject: x.ref.String(), Kind: fault.Forbidden,
-			Err:  fmt.Errorf("destination_unconfigured: bucket %s is no longer in the configuration", x.f.Dest.Bucket),
-			Hint: "put the bucket back into the configuration",
-		}
+		return unconfigured("archive", x.ref.String(), x.f.Dest)
 	}
 	x.dest = dest
 	if x.f.Phase == state.FileQuarantined {
 		return x.clearAway(ctx)
 	}
+	defer x.begins()()
 	var err error
 	if x.caps, err = x.proofs.of(ctx, x.f.Dest, dest); err != nil {
 		return err

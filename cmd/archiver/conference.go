@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"archiver/internal/apitype"
+)
+
+// kind is what a conference is asked for.
+type kind struct{ path, noun string }
+
+var (
+	recordKind = kind{"record", "recording"}
+	liveKind   = kind{"live", "live stream"}
+)
+
+func (c *cli) recordCommand() *cobra.Command {
+	return c.kindCommand(&cobra.Command{
+		Use:   "record",
+		Short: "Start or stop the recording of a conference",
+		Long: `Asks the vendor to start or stop recording a conference, and prints the
+recordId, which is tracked at once.
+
+The intent is stored before the vendor is called. Where its answer is lost, the
+recording is unresolved (exit code 3): whether it runs is not known, and it is
+not asked for again; record stop resolves it. archiver ls names what is
+unresolved.`,
+	}, recordKind, "record it, and print the recordId", "end the recording, and print the recordId")
+}
+
+func (c *cli) liveCommand() *cobra.Command {
+	return c.kindCommand(&cobra.Command{
+		Use:   "live",
+		Short: "Start or stop the live stream of a conference",
+		Long: `Asks the vendor to start or stop streaming a conference. start prints the URL,
+which is kept nowhere.`,
+	}, liveKind, "stream it, and print the URL", "end the live stream")
+}
+
+func (c *cli) kindCommand(cmd *cobra.Command, k kind, start, stop string) *cobra.Command {
+	cmd.Args, cmd.RunE = cobra.ArbitraryArgs, choose
+	for _, s := range []struct{ verb, method, short string }{{"start", http.MethodPost, start}, {"stop", http.MethodDelete, stop}} {
+		asJSON := false
+		sub := &cobra.Command{
+			Use:   s.verb + " CONFERENCE_KEY",
+			Short: strings.ToUpper(s.short[:1]) + s.short[1:],
+			Args:  cobra.ExactArgs(1),
+			RunE: c.act(func(ctx context.Context, args []string) error {
+				return c.conference(ctx, k, s.method, args[0], asJSON)
+			}),
+		}
+		sub.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+		cmd.AddCommand(sub)
+	}
+	return cmd
+}
+
+func (c *cli) conference(ctx context.Context, k kind, method, key string, asJSON bool) error {
+	return c.asking(ctx, true, func(ctx context.Context, a *client) error {
+		tenant, err := c.conferenceTenant(ctx, a, k, method, key)
+		if err != nil {
+			return err
+		}
+		var got apitype.Conference
+		err = a.call(ctx, method, "/conferences/"+segment(tenant)+"/"+segment(key)+"/"+k.path, nil, nil, &got)
+		switch {
+		case err != nil:
+			return err
+		case asJSON:
+			return lines(c.stdout).Encode(got)
+		}
+		return c.tellConference(a, k, method, got)
+	})
+}
+
+// tellConference prints what a script wants, and tells people the rest.
+func (c *cli) tellConference(a *client, k kind, method string, got apitype.Conference) error {
+	what := fmt.Sprintf("%s: the %s of conference %s ", got.Tenant, k.noun, plain(got.ConferenceKey))
+	if method == http.MethodPost {
+		what += "has begun"
+	} else {
+		what += "has ended"
+	}
+	out := got.URL
+	if k == recordKind {
+		out = got.RecordID
+		what += "; it is tracked under the recordId that is printed"
+	}
+	c.say("%s", what)
+	if out != "" {
+		if _, err := fmt.Fprintln(c.stdout, out); err != nil {
+			return err
+		}
+	}
+	if k == recordKind {
+		c.waits(a)
+	}
+	return nil
+}
+
+// conferences lists what is open or unresolved, of --tenant alone if it is
+// given.
+func (c *cli) conferences(ctx context.Context, a *client) ([]apitype.Conference, error) {
+	var got struct {
+		Items []apitype.Conference `json:"items"`
+	}
+	err := a.call(ctx, http.MethodGet, "/conferences", nil, nil, &got)
+	return slices.DeleteFunc(got.Items, func(o apitype.Conference) bool { return c.tenant != "" && o.Tenant != c.tenant }), err
+}
+
+// conferenceTenant is whose conference is meant: --tenant, the only one that
+// is configured, or, to stop, the only one who started something there.
+func (c *cli) conferenceTenant(ctx context.Context, a *client, k kind, method, key string) (string, error) {
+	tenant, ambiguous := c.theTenant(c.cfg.TenantNames(), c.cfg.Path)
+	if ambiguous == nil || c.tenant != "" || method != http.MethodDelete {
+		return tenant, ambiguous
+	}
+	open, err := c.conferences(ctx, a)
+	if err != nil {
+		return "", err
+	}
+	for _, o := range open {
+		if o.Kind != k.path || o.ConferenceKey != key {
+			continue
+		}
+		if tenant != "" {
+			return "", ambiguous
+		}
+		tenant = o.Tenant
+	}
+	if tenant == "" {
+		return "", ambiguous
+	}
+	return tenant, nil
+}
+
+// unresolved tells of conferences that need a person.
+func (c *cli) unresolved(ctx context.Context, a *client) error {
+	all, err := c.conferences(ctx, a)
+	if err != nil {
+		return err
+	}
+	for _, o := range all {
+		if o.Status != "unresolved" {
+			continue
+		}
+		noun := recordKind.noun
+		if o.Kind == liveKind.path {
+			noun = liveKind.noun
+		}
+		c.say("unresolved: whether the %s of conference %s of tenant %s, asked for at %s, runs is not known; archiver %s stop --tenant %s %s ends it",
+			noun, plain(o.ConferenceKey), o.Tenant, stamp(o.IntendedAt), o.Kind, o.Tenant, plain(o.ConferenceKey))
+	}
+	return nil
+}

@@ -1,0 +1,54 @@
+package metrics
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The moments that are kept across restarts; the fact stores them in this
+// order.
+const (
+	polled = iota
+	archived
+	tracked
+	momentCount
+)
+
+// moment is when something last happened.
+type moment struct {
+	gauge prometheus.Gauge
+
+	mu sync.Mutex
+	at float64 // seconds since 1970; 0: never
+}
+
+// reach takes what happened last, also where a clock that was wrong had told a
+// later time before.
+func (o *moment) reach(t time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.set(float64(t.UnixMilli()) / 1000)
+}
+
+// recall takes what was saved, unless something happened since.
+func (o *moment) recall(s float64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.at == 0 {
+		o.set(s)
+	}
+}
+
+// set moves it. o.mu is held.
+func (o *moment) set(s float64) {
+	o.at = s
+	o.gauge.Set(s)
+}
+
+func (o *moment) seconds() float64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.at
+}

@@ -1,0 +1,131 @@
+package web
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"strings"
+
+	"archiver/internal/apitype"
+	"archiver/internal/meetingapi"
+	"archiver/internal/state"
+)
+
+// maxLine bounds a line of NDJSON, in bytes.
+const maxLine = 64 << 10
+
+// idReader reads recordIds, one JSON value a line: {"tenant","record_id"}, or
+// just the recordId. Empty lines don't count.
+type idReader struct {
+	tenant  string   // of lines that name none, "" if each has to
+	tenants []string // of the configuration
+	key     func(state.Key) error
+	invalid func(apitype.Invalid) error
+}
+
+// read ends at the end of r or at the first error of r, key or invalid.
+func (d idReader) read(r io.Reader) error {
+	known := map[string]string{} // one string for a million lines
+	for _, t := range d.tenants {
+		known[t] = t
+	}
+	br := bufio.NewReaderSize(r, maxLine)
+	for n := 1; ; n++ {
+		line, long, err := readLine(br)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("read line %d: %w", n, err)
+		}
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			k, why := d.parse(line, long, known)
+			var failed error
+			if why != "" {
+				failed = d.invalid(apitype.Invalid{RecordID: k.RecordID, Line: n, Reason: why})
+			} else {
+				failed = d.key(k)
+			}
+			if failed != nil {
+				return failed
+			}
+		}
+		if err != nil {
+			return nil
+		}
+	}
+}
+
+// readLine returns a line; of one that is longer than the buffer only its
+// beginning, and long.
+func readLine(br *bufio.Reader) (line []byte, long bool, err error) {
+	line, err = br.ReadSlice('\n')
+	if !errors.Is(err, bufio.ErrBufferFull) {
+		return line, false, err
+	}
+	line = bytes.Clone(line[:64])
+	for errors.Is(err, bufio.ErrBufferFull) {
+		_, err = br.ReadSlice('\n')
+	}
+	return line, true, err
+}
+
+// parse returns what a line names, or why it names nothing.
+func (d idReader) parse(line []byte, long bool, known map[string]string) (k state.Key, why string) {
+	if long {
+		return k, fmt.Sprintf("the line has more than %d bytes", maxLine)
+	}
+	var t apitype.TrackLine
+	var err error
+	if line[0] == '"' {
+		err = json.Unmarshal(line, &t.RecordID)
+	} else {
+		err = json.Unmarshal(line, &t)
+	}
+	if err != nil {
+		return k, `neither {"record_id": "…"} nor a text: ` + err.Error()
+	}
+	if t.Tenant == "" {
+		t.Tenant = d.tenant
+	}
+	return check(t.Tenant, t.RecordID, known)
+}
+
+// check returns the key of a recordId that may be tracked, or why it may not;
+// the key then has the recordId alone.
+func check(tenant, id string, known map[string]string) (k state.Key, why string) {
+	k.RecordID = id
+	switch t, ok := known[tenant]; {
+	case !meetingapi.ValidRecordID(id):
+		return k, "no recordId: " + wantID
+	case tenant == "":
+		return k, "no tenant is named, and the configuration has several"
+	case !ok:
+		return k, fmt.Sprintf("no tenant %q in the configuration", tenant)
+	default:
+		return state.Key{Tenant: t, RecordID: id}, ""
+	}
+}
+
+// only is the tenant that is meant where none is named: the given one, or the
+// only one.
+func only(given string, tenants []string) string {
+	if given == "" && len(tenants) == 1 {
+		return tenants[0]
+	}
+	return given
+}
+
+// isNDJSON reports whether a body is a line a value.
+func isNDJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return false
+	}
+	switch strings.ToLower(media) {
+	case "application/x-ndjson", "application/ndjson", "application/jsonl", "application/x-jsonlines":
+		return true
+	}
+	return false
+}
