@@ -52,7 +52,11 @@
 //
 // s3:PutObject, s3:GetObject, s3:AbortMultipartUpload,
 // s3:ListMultipartUploadParts, s3:ListBucketMultipartUploads and
-// s3:ListBucket. Without s3:ListBucket, S3 answers 403 for a key that is not
-// there; HeadBucket, which needs the same right, then tells nothing either:
-// such a role is reported as Unauthorized, with the right to add.
+// s3:ListBucket, and s3:DeleteObject under .archiver-probe/ alone. Without
+// s3:ListBucket, S3 answers 403 for a key that is not there; HeadBucket, which
+// needs the same right, then tells nothing either: such a role is reported as
+// Unauthorized, with the right to add. A bucket that keeps versions is asked
+// for the very version that was written: s3:GetObjectVersion, and
+// s3:DeleteObjectVersion for the probe. docs/operations.md has the policy, and
+// a test of the daemon denies each right of it in turn.
 package bucket

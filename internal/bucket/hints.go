@@ -16,7 +16,7 @@ const (
 	hintClock         = "this machine's clock and the store's differ too much: synchronise the clock"
 	hintFull          = "the store is full or the quota is used up: make room"
 	hintListBucket    = "the key is missing or may not be read: give the role s3:ListBucket, so that the store says which"
-	hintMayNotRead    = "the object is there but may not be read: give the role s3:GetObject (and kms:Decrypt under SSE-KMS)"
+	hintMayNotRead    = "the object is there but may not be read: give the role s3:GetObject (in a bucket that keeps versions also s3:GetObjectVersion, under SSE-KMS kms:Decrypt)"
 )
 
 // rightsFor names what a call needs (S3 API reference, "Required permissions
@@ -26,9 +26,9 @@ func rightsFor(op string) string {
 	case "HeadBucket":
 		return "s3:ListBucket"
 	case "HeadObject", "GetObject":
-		return "s3:GetObject (and s3:ListBucket, without which a missing key is refused, and kms:Decrypt under SSE-KMS)"
+		return "s3:GetObject (in a bucket that keeps versions also s3:GetObjectVersion, under SSE-KMS kms:Decrypt), and s3:ListBucket, without which a missing key is refused"
 	case "DeleteObject":
-		return "s3:DeleteObject"
+		return "s3:DeleteObject (in a bucket that keeps versions also s3:DeleteObjectVersion)"
 	case "AbortMultipartUpload":
 		return "s3:AbortMultipartUpload"
 	case "ListParts":

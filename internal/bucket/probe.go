@@ -260,7 +260,7 @@ func (p *probe) cleanUp(ctx context.Context) error {
 
 // stays is the error for an object that can't be removed.
 func (p *probe) stays(cause error) error {
-	out := local("probe", p.b.subject(p.key), fault.Exists, "the probe's object can't be removed", "remove it by hand, or give the role s3:DeleteObject on "+probePrefix+"*")
+	out := local("probe", p.b.subject(p.key), fault.Exists, "the probe's object can't be removed", "remove it by hand, or give the role "+rightsFor("DeleteObject")+" on "+probePrefix+"*")
 	if fe, ok := errors.AsType[*fault.Error](cause); ok {
 		out.Status, out.Code = fe.Status, fe.Code
 		out.Err = errors.New("the probe's object can't be removed: " + fe.Err.Error())

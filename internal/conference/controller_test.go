@@ -41,6 +41,26 @@ func TestRecord(t *testing.T) {
 	w.calls("closeRecord", 1)
 }
 
+// A recording that has waited for a whole meeting is asked about at once when
+// it was stopped.
+func TestStopPolls(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	begun, err := w.c.StartRecord(t.Context(), "acme", "1")
+	w.ok(err)
+	k := state.Key{Tenant: "acme", RecordID: begun.RecordID}
+	late := time.Now().Add(6 * time.Hour)
+	_, err = w.store.Update(t.Context(), k, state.Do(state.Polled{Poll: state.Poll{NextAt: late, Interval: 6 * time.Hour, Empty: 3}}))
+	w.ok(err)
+	_, err = w.c.StopRecord(t.Context(), "acme", "1")
+	w.ok(err)
+	r, err := w.store.Get(t.Context(), k)
+	w.ok(err)
+	if p := r.Poll; p.NextAt.After(time.Now()) || p.Interval != 0 || p.Empty != 3 {
+		t.Errorf("after the stop it is to be asked about at %s, interval %s, %d empty listings", p.NextAt, p.Interval, p.Empty)
+	}
+}
+
 // A recording that others started is tracked when it is stopped.
 func TestStopOfOthers(t *testing.T) {
 	t.Parallel()

@@ -244,11 +244,13 @@ func isWebhookSecret(s string) error {
 }
 
 // events are what a webhook can be told of: what the audit log has of whole
-// recordings, and files that are at risk.
+// recordings and of conferences, and files that are at risk.
 func events() []string {
 	return []string{
 		"tracked", "settled", "archived", "redirected", "quarantined", "at_risk", "source_gone", "retried", "accepted", "held", "unheld",
-		"deleting", "source_deleted", "deletion_unconfirmed", "deletion_failed",
+		"deleting", "source_deleted", "deletion_unconfirmed", "deletion_failed", "untracked",
+		"record_opening", "record_open", "record_unresolved", "record_refused", "record_closed", "record_close_failed",
+		"live_opening", "live_open", "live_unresolved", "live_refused", "live_closed", "live_close_failed",
 	}
 }
 

@@ -43,7 +43,7 @@ func roles() []deprived {
 	}
 	parts := lacking(deprived{later: true}, "s3:ListMultipartUploadParts", true, "s3 ListParts", "give the role s3:ListMultipartUploadParts")
 	abort := lacking(deprived{leavesUpload: true}, "s3:AbortMultipartUpload", true, "s3 AbortMultipartUpload", "give the role s3:AbortMultipartUpload")
-	list := lacking(deprived{}, "s3:ListBucket", true, "s3 HeadObject", "s3:ListBucket")
+	list := lacking(deprived{}, "s3:ListBucket", true, "s3 Head", "s3:ListBucket")
 	list.aws = []faultproxy.Rule{{Method: "HEAD", Do: refused}}
 	remove := lacking(deprived{leavesObject: true}, "s3:DeleteObject", false, "s3:DeleteObject")
 	removeVersion := lacking(versions, "s3:DeleteObjectVersion", false, "s3:DeleteObjectVersion")

@@ -86,6 +86,9 @@ func (p *Poller) runTenant(ctx context.Context, t *tenant, now time.Time) (Resul
 const (
 	maxWriting = 128
 	maxHeld    = 8 << 20 // bytes of answers; a single one may be larger
+	// claimed is how many polls are claimed at a time: each claim passes over
+	// all that are being recorded.
+	claimed = 32
 )
 
 // run is one poll run of one tenant.
@@ -93,6 +96,9 @@ type run struct {
 	p   *Poller
 	t   *tenant
 	due time.Time // what was due then is asked about
+
+	taking sync.Mutex      // held while polls are claimed
+	queue  []state.FileRef // claimed, not asked about yet
 
 	mu      sync.Mutex // guards what follows
 	sum     Result
@@ -120,27 +126,22 @@ func (r *run) stopped(ctx context.Context) bool {
 func (r *run) end() {
 	r.recorded()
 	r.p.opts.Store.Release(state.WorkPoll, r.kept...)
+	r.p.opts.Store.Release(state.WorkPoll, r.queue...)
 }
 
 // one polls the recording that has been due for the longest; false if there is
 // none, or the run cannot go on. What came is recorded while the next one is
 // asked about.
 func (r *run) one(ctx context.Context) bool {
-	r.mu.Lock()
-	before := r.written
-	r.mu.Unlock()
-	refs, err := r.p.opts.Store.Claim(ctx, state.WorkPoll, r.t.Name, r.due, 1)
-	if err != nil {
-		r.note(Result{}, fmt.Errorf("claim a poll of tenant %s: %w", r.t.Name, err))
+	ref, ok, err := r.take(ctx)
+	if err != nil || !ok {
+		r.note(Result{}, err)
 		return false
 	}
-	if len(refs) == 0 {
-		return r.recorded() > before // what was recorded may have made something due
-	}
-	record, held, err := r.p.visit(ctx, r.t, refs[0].Key)
+	record, held, err := r.p.visit(ctx, r.t, ref.Key)
 	if err != nil {
 		r.note(Result{}, err)
-		r.keep(refs)
+		r.keep(ref)
 		return false
 	}
 	r.mu.Lock()
@@ -150,7 +151,7 @@ func (r *run) one(ctx context.Context) bool {
 	r.writing, r.held = r.writing+1, r.held+held
 	r.mu.Unlock()
 	go func() {
-		r.finish(refs, record)
+		r.finish(ref, record)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.writing, r.held, r.written = r.writing-1, r.held-held, r.written+1
@@ -159,16 +160,37 @@ func (r *run) one(ctx context.Context) bool {
 	return true
 }
 
+// take returns the next poll. Before it finds that there is none it waits for
+// what is being recorded, which may make something due.
+func (r *run) take(ctx context.Context) (ref state.FileRef, ok bool, err error) {
+	r.taking.Lock()
+	defer r.taking.Unlock()
+	for len(r.queue) == 0 {
+		r.mu.Lock()
+		before := r.written
+		r.mu.Unlock()
+		r.queue, err = r.p.opts.Store.Claim(ctx, state.WorkPoll, r.t.Name, r.due, claimed)
+		if err != nil {
+			return ref, false, fmt.Errorf("claim polls of tenant %s: %w", r.t.Name, err)
+		}
+		if len(r.queue) == 0 && r.recorded() == before {
+			return ref, false, nil
+		}
+	}
+	ref, r.queue = r.queue[0], r.queue[1:]
+	return ref, true, nil
+}
+
 // finish records an answer and gives its recording back.
-func (r *run) finish(refs []state.FileRef, record func() (state.Recording, Result, error)) {
+func (r *run) finish(ref state.FileRef, record func() (state.Recording, Result, error)) {
 	rec, res, err := record()
 	r.t.beat.strike()
 	r.note(res, err)
 	if err == nil && rec.Status != "" && (rec.Poll.NextAt.IsZero() || rec.Poll.NextAt.After(r.due)) {
-		r.p.opts.Store.Release(state.WorkPoll, refs...)
+		r.p.opts.Store.Release(state.WorkPoll, ref)
 		return
 	}
-	r.keep(refs)
+	r.keep(ref)
 }
 
 // recorded waits until no answer is being recorded, and returns how many were.
@@ -181,10 +203,10 @@ func (r *run) recorded() int {
 	return r.written
 }
 
-func (r *run) keep(refs []state.FileRef) {
+func (r *run) keep(ref state.FileRef) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.kept = append(r.kept, refs...)
+	r.kept = append(r.kept, ref)
 }
 
 func (r *run) note(res Result, err error) {

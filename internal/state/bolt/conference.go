@@ -71,10 +71,17 @@ func (s *Store) moveConference(t *txn, ref state.ConferenceRef, decide state.Dec
 		return after, nil
 	}
 	_, err = s.change(t, told, func(r state.Recording) ([]state.Change, error) {
-		if r.Status != "" {
-			return nil, nil
+		switch {
+		case r.Status == "":
+			return []state.Change{state.Track{}, state.Describe{ConferenceKey: ref.ConferenceKey}}, nil
+		case r.Status == state.Waiting && after.Status == state.SessionClosed:
+			// It may have waited for the whole meeting: from now on there is
+			// something to be had, so its interval begins anew.
+			p := r.Poll
+			p.Interval, p.NextAt = 0, s.now()
+			return []state.Change{state.Polled{Poll: p}}, nil
 		}
-		return []state.Change{state.Track{}, state.Describe{ConferenceKey: ref.ConferenceKey}}, nil
+		return nil, nil
 	})
 	return after, err
 }
