@@ -52,7 +52,7 @@ time, 1 if it was interrupted or failed, 2 for wrong usage or configuration.`,
 }
 
 func (c *cli) backfill(ctx context.Context, f backfillFlags, args []string) error {
-	cfg, err := c.load()
+	cfg, err := c.reach(ctx)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,6 @@ var errInterrupted = errors.New("interrupted; run the same command again to go o
 
 // archive has the work done and says what came of it.
 func (b *backfilling) archive(take, work context.Context) (err error) {
-	daemon.LimitHeap(b.cfg.Transfer.Memory)
 	a, err := b.c.connect(take, b.cfg, opening{log: b.log, makes: true})
 	if take.Err() != nil {
 		if err == nil {
@@ -122,6 +121,7 @@ func (b *backfilling) archive(take, work context.Context) (err error) {
 		}
 		return err
 	}
+	daemon.LimitHeap(b.cfg.Transfer.Memory)
 	return b.beside(take, work, a)
 }
 

@@ -49,7 +49,7 @@ func (c *cli) connect(ctx context.Context, cfg *config.Config, o opening) (*clie
 	defer tick.Stop()
 	late := time.After(c.startingUp)
 	for {
-		a, err := attach(ctx, cfg, o)
+		a, err := c.attach(ctx, cfg, o)
 		locked, ok := errors.AsType[*state.OpenError](err)
 		if !ok || locked.Kind != state.StateLocked {
 			return a, err
@@ -65,13 +65,16 @@ func (c *cli) connect(ctx context.Context, cfg *config.Config, o opening) (*clie
 }
 
 // attach tries once.
-func attach(ctx context.Context, cfg *config.Config, o opening) (*client, error) {
+func (c *cli) attach(ctx context.Context, cfg *config.Config, o opening) (*client, error) {
 	conn, err := socket.Dial(ctx, cfg.State.Path)
 	if err == nil {
 		return overSocket(cfg, conn), nil
 	}
 	if !errors.Is(err, socket.ErrNobody) {
 		return nil, err
+	}
+	if c.glanced {
+		return nil, errors.New("the archiver that was running has stopped just now; run the command again")
 	}
 	if !o.makes {
 		if err := thereIs(cfg); err != nil {
@@ -137,10 +140,29 @@ func (a *client) Close() error {
 	return a.d.Close()
 }
 
+// reach returns the configuration as far as this command needs it: beside a
+// running archiver neither its secrets nor that it is right in every line, else
+// all of it.
+func (c *cli) reach(ctx context.Context) (*config.Config, error) {
+	glance, err := config.Glance(c.configPath, c.env)
+	if err != nil {
+		return c.load() // which says better what is wrong
+	}
+	conn, err := socket.Dial(ctx, glance.State.Path)
+	switch {
+	case err == nil:
+		c.glanced = true
+		return glance, conn.Close()
+	case errors.Is(err, socket.ErrNobody):
+		return c.load()
+	}
+	return nil, err
+}
+
 // asking runs a command that asks something and ends. The first SIGINT or
 // SIGTERM ends its context, the second one is the system's own.
 func (c *cli) asking(ctx context.Context, makes bool, f func(ctx context.Context, a *client) error) (err error) {
-	cfg, err := c.load()
+	cfg, err := c.reach(ctx)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"archiver/internal/config"
 	"archiver/internal/state"
 )
 
@@ -19,7 +20,7 @@ func (c *cli) completes(cmd *cobra.Command, flag string, values cobra.Completion
 
 // completeTenants offers what the configuration names, if it can be read.
 func (c *cli) completeTenants(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	cfg, err := c.load()
+	cfg, err := config.Glance(c.configPath, c.env)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -58,7 +59,47 @@ func (c *cli) kindCommand(cmd *cobra.Command, k kind, start, stop string) *cobra
 		sub.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 		cmd.AddCommand(sub)
 	}
+	asJSON := false
+	list := &cobra.Command{
+		Use:   "ls",
+		Short: "List what has begun and not ended, and what is unresolved",
+		Args:  cobra.NoArgs,
+		RunE:  c.act(func(ctx context.Context, _ []string) error { return c.conferenceList(ctx, k, asJSON) }),
+	}
+	list.Flags().BoolVar(&asJSON, "json", false, "print JSON lines")
+	cmd.AddCommand(list)
 	return cmd
+}
+
+func (c *cli) conferenceList(ctx context.Context, k kind, asJSON bool) error {
+	return c.asking(ctx, false, func(ctx context.Context, a *client) error {
+		all, err := c.conferences(ctx, a)
+		if err != nil {
+			return err
+		}
+		rows := [][]string{{"TENANT", "CONFERENCE", "STATUS", "SINCE", "RECORD ID", "ERROR"}}
+		out := lines(c.stdout)
+		for _, o := range all {
+			switch {
+			case o.Kind != k.path:
+			case asJSON:
+				if err := out.Encode(o); err != nil {
+					return err
+				}
+			default:
+				rows = append(rows, []string{o.Tenant, plain(o.ConferenceKey), o.Status, some(o.ChangedAt), plain(o.RecordID), plain(o.Error)})
+			}
+		}
+		if asJSON {
+			return nil
+		}
+		if len(rows) == 1 {
+			c.say("no %s is open", k.noun)
+			return nil
+		}
+		_, err = io.WriteString(c.stdout, columns(rows))
+		return err
+	})
 }
 
 func (c *cli) conference(ctx context.Context, k kind, method, key string, asJSON bool) error {

@@ -155,11 +155,12 @@ func (c *cli) lsTable(ctx context.Context, a *client, q url.Values, limit int) (
 	rows := [][]string{{"TENANT", "RECORD ID", "STATUS", "FILES", "BYTES", "START", "WHY, OR WHAT NEXT"}}
 	more, err = a.recordings(ctx, q, limit, func(r apitype.Recording) error {
 		var size int64
-		for _, f := range r.Files {
+		files := slices.DeleteFunc(r.Files, func(f apitype.File) bool { return f.Superseded })
+		for _, f := range files {
 			size += f.Size
 		}
 		rows = append(rows, []string{
-			r.Tenant, plain(r.RecordID), r.Status, strconv.Itoa(len(r.Files)), human(size),
+			r.Tenant, plain(r.RecordID), r.Status, strconv.Itoa(len(files)), human(size),
 			stamp(r.StartTime), cut(plain(short(r)), whyWidth),
 		})
 		return nil

@@ -56,9 +56,10 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 	done, ours := errors.AsType[*outcome](err)
 	if !ours { // cobra's own: flags, arguments, unknown commands
 		done = wrongUsage(cmd, err)
+		err = done
 	}
 	if done.err != nil {
-		c.say("%s: %s", cmd.CommandPath(), strings.TrimSpace(done.err.Error()))
+		c.say("%s: %s", cmd.CommandPath(), strings.TrimSpace(err.Error()))
 	}
 	return done.code
 }

@@ -56,7 +56,7 @@ func (c *cli) retryCommand() *cobra.Command {
 	m := move{http.MethodPost, "/retry", true}
 	cmd := &cobra.Command{
 		Use:   "retry RECORD_ID… | --quarantined",
-		Short: "Start anew with recordings that are quarantined, or waiting after a failure",
+		Short: "Start anew with recordings that are quarantined",
 		RunE: c.act(func(ctx context.Context, args []string) error {
 			switch {
 			case quarantined && len(args) > 0:

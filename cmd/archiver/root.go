@@ -59,6 +59,7 @@ type cli struct {
 
 	command string         // its path, for errors of one thing among several
 	cfg     *config.Config // of a command that asks an archiver
+	glanced bool           // it was only glanced at, because an archiver is running
 }
 
 const defaultConfig = "/etc/archiver/archiver.yaml"

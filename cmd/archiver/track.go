@@ -51,7 +51,7 @@ func (c *cli) track(ctx context.Context, from string, asJSON bool, args []string
 	if from == "" && len(args) == 0 {
 		return usage("no id was given: name the recordings, or a list of them with --from")
 	}
-	cfg, err := c.load()
+	cfg, err := c.reach(ctx)
 	if err != nil {
 		return err
 	}

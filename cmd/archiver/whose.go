@@ -96,7 +96,10 @@ func (t *tally) add(err error) {
 	}
 	code := exitFailed
 	if o, ok := errors.AsType[*outcome](err); ok {
-		code, err = o.code, o.err
+		code = o.code
+		if o.err == nil { // everything has been said
+			err = nil
+		}
 	}
 	if err != nil {
 		t.c.say("%s: %s", t.c.command, err)

@@ -41,8 +41,7 @@ type ManifestInfo struct {
 // FileDetail is a File with what only a person looking for a cause wants.
 type FileDetail struct {
 	File
-	Reason        string     `json:"reason"` // of its quarantine
-	Superseded    bool       `json:"superseded"`
+	Reason        string     `json:"reason"`   // of its quarantine
 	Accepted      bool       `json:"accepted"` // its marks
 	Suspect       string     `json:"suspect"`  // what was off about its content
 	StartTime     *time.Time `json:"start_time"`

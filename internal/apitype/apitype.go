@@ -62,6 +62,7 @@ type File struct {
 	SizeMismatch   bool       `json:"size_mismatch"`
 	LengthUnproven bool       `json:"length_unproven"`
 	ContentSuspect bool       `json:"content_suspect"`
+	Superseded     bool       `json:"superseded,omitempty"` // the source changed after it was archived, and was archived again
 }
 
 // OfRecording renders a recording. grace is the tenant's delete_source.after,
@@ -91,7 +92,7 @@ func OfFile(f state.File, transferred func(state.File) int64) File {
 		FileID: f.ID, Filename: f.Filename, Size: f.Size, Key: f.Key, Bucket: f.Dest.Bucket, Phase: string(f.Phase),
 		ETag: f.Object.ETag, VersionID: f.Object.VersionID, Verification: string(f.Level),
 		VerifiedAt: stamp(f.VerifiedAt), Deadline: stamp(f.Deadline), Attempts: f.Attempts, Error: f.Error,
-		SizeMismatch: f.Marks.SizeMismatch, LengthUnproven: f.Marks.LengthUnproven, ContentSuspect: f.Marks.ContentSuspect,
+		SizeMismatch: f.Marks.SizeMismatch, LengthUnproven: f.Marks.LengthUnproven, ContentSuspect: f.Marks.ContentSuspect, Superseded: f.Superseded,
 	}
 	switch f.Phase {
 	case state.Stored, state.Verified:
@@ -148,10 +149,9 @@ type ManifestFile struct {
 	SourceDate   string          `json:"source_last_modified,omitempty"`
 	StartTime    *time.Time      `json:"start_time"`
 	StopTime     *time.Time      `json:"stop_time"`
-	Superseded   bool            `json:"superseded,omitempty"` // the source changed after it was archived
-	Accepted     bool            `json:"accepted,omitempty"`   // a person accepted its marks
-	Source       string          `json:"source"`               // host/path of downUrl
-	Vendor       json.RawMessage `json:"vendor"`               // the vendor's item, URLs without query and user info
+	Accepted     bool            `json:"accepted,omitempty"` // a person accepted its marks
+	Source       string          `json:"source"`             // host/path of downUrl
+	Vendor       json.RawMessage `json:"vendor"`             // the vendor's item, URLs without query and user info
 }
 
 // OfManifest renders the manifest of a recording.
@@ -164,7 +164,7 @@ func OfManifest(r state.Recording) Manifest {
 	for _, f := range r.Files {
 		mf := ManifestFile{
 			File: OfFile(f, nil), Endpoint: f.Dest.Endpoint, StartTime: stamp(f.StartTime), StopTime: stamp(f.StopTime),
-			Superseded: f.Superseded, Accepted: f.Marks.Accepted, Source: f.SourcePath, Vendor: f.Vendor,
+			Accepted: f.Marks.Accepted, Source: f.SourcePath, Vendor: f.Vendor,
 		}
 		if f.DeclaredSize >= 0 {
 			mf.DeclaredSize = &f.DeclaredSize

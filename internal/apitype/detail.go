@@ -28,7 +28,7 @@ func OfDetail(rec Recording, r state.Recording, deletes bool, events []state.Eve
 
 func ofFileDetail(file File, f state.File) FileDetail {
 	d := FileDetail{
-		File: file, Reason: string(f.Reason), Superseded: f.Superseded, Accepted: f.Marks.Accepted, Suspect: f.Suspect,
+		File: file, Reason: string(f.Reason), Accepted: f.Marks.Accepted, Suspect: f.Suspect,
 		StartTime: stamp(f.StartTime), StopTime: stamp(f.StopTime), Source: f.SourcePath, Endpoint: f.Dest.Endpoint,
 		Missing: f.Missing, MissingSince: stamp(f.MissingSince), ReadbackAt: stamp(f.ReadbackAt), NextAttemptAt: stamp(f.NextAttemptAt),
 	}

@@ -29,16 +29,24 @@ type decoder struct {
 	given    map[string]bool            // secrets that are set, by their own key
 }
 
-// parse reads, checks and completes a configuration.
-func parse(path string, text []byte, env func(string) (string, bool)) (*Config, error) {
+// newDecoder begins with a file's text.
+func newDecoder(path string, text []byte, env func(string) (string, bool)) (d *decoder, source string, err error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
-		return nil, fmt.Errorf("read configuration: %w", err)
+		return nil, "", fmt.Errorf("read configuration: %w", err)
 	}
-	source := strings.TrimPrefix(string(text), "\uFEFF")
-	d := &decoder{
+	source = strings.TrimPrefix(string(text), "\uFEFF")
+	return &decoder{
 		file: path, dir: filepath.Dir(abs), env: env, excerpts: newExcerpts(source),
 		at: map[string]*token.Position{}, bad: map[string]bool{}, given: map[string]bool{},
+	}, source, nil
+}
+
+// parse reads, checks and completes a configuration.
+func parse(path string, text []byte, env func(string) (string, bool)) (*Config, error) {
+	d, source, err := newDecoder(path, text, env)
+	if err != nil {
+		return nil, err
 	}
 	c := defaults()
 	c.Path = path

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -68,24 +69,28 @@ poll: {settle: 5m}
 	}
 }
 
-// TestStatePath finds the state of a configuration whose secrets cannot be
-// read, and of no other key.
-func TestStatePath(t *testing.T) {
+// TestGlance finds the state and the tenants of a configuration whose secrets
+// cannot be read, and in which other things are wrong.
+func TestGlance(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "archiver.yaml")
 	for text, want := range map[string]string{
-		"tenants: {acme: {auth_file: /nowhere, api_url: \"${UNSET}\"}}\nstate: {path: /var/x.db}\n": "/var/x.db",
-		"storage: {bucket: ''}\nstate: {path: x.db}\n":                                              filepath.Join(filepath.Dir(path), "x.db"),
-		"poll: 7\n":              "/var/lib/archiver/state.db",
-		"state: {path: ''}\n":    "",
-		"state: {pfad: /x.db}\n": "",
-		"[":                      "",
+		"tenants: {acme: {auth_file: /nowhere, api_url: \"${UNSET}\"}}\nstate: {path: /var/x.db}\n": "/var/x.db [acme]",
+		"storage: {bucket: ''}\nstate: {path: x.db}\n":                                              filepath.Join(filepath.Dir(path), "x.db") + " []",
+		"poll: 7\nno_such_key: 1\n":                                                                 "/var/lib/archiver/state.db []",
+		"state: {path: ''}\n":                                                                       "",
+		"state: {pfad: /x.db}\n":                                                                    "",
+		"[":                                                                                         "",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := StatePath(path, func(string) (string, bool) { return "", false })
-		if got != want || (err == nil) != (want != "") {
+		got := ""
+		c, err := Glance(path, func(string) (string, bool) { return "", false })
+		if err == nil {
+			got = fmt.Sprintf("%s %v", c.State.Path, c.TenantNames())
+		}
+		if got != want {
 			t.Errorf("%q: %q, %v, want %q", text, got, err, want)
 		}
 	}
