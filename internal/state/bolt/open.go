@@ -214,7 +214,11 @@ func create(path string, o Options, s schema) (err error) {
 		return err
 	}
 	temp := f.Name()
-	defer func() { err = errors.Join(err, os.Remove(temp)) }()
+	defer func() {
+		if rerr := os.Remove(temp); !errors.Is(rerr, fs.ErrNotExist) {
+			err = errors.Join(err, rerr)
+		}
+	}()
 	if err := f.Close(); err != nil {
 		return err
 	}
@@ -236,7 +240,10 @@ func create(path string, o Options, s schema) (err error) {
 	}
 	// A link, not a rename: whoever came first keeps his.
 	if err := os.Link(temp, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+		// Who came first may have swept ours away already.
+		if _, there := os.Stat(path); there != nil || !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return syncDir(filepath.Dir(path))
 }
