@@ -179,7 +179,7 @@ func (b *backfilling) follow(ctx context.Context, a *client) error {
 	case sum.Interrupted:
 		return errors.New("the archiver was told to stop; run the same command again to go on")
 	case sum.Stuck:
-		return errors.New("nothing moved any more though work was left; the log says why, then run the same command again to go on")
+		return &outcome{code: exitAttention, err: errors.New("nothing moved any more though work was left: what fails is tried again later and later; the log says why, then run the same command again to go on")}
 	case len(sum.Attention) > 0:
 		return &outcome{code: exitAttention}
 	}

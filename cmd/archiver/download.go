@@ -40,6 +40,9 @@ func (d *download) run(ctx context.Context, bar *fileBar) (kept bool, err error)
 	if kept, err = d.there(); kept || err != nil {
 		return kept, err
 	}
+	if err := os.MkdirAll(filepath.Dir(d.path), 0o777); err != nil {
+		return false, err
+	}
 	d.temp, err = os.CreateTemp(filepath.Dir(d.path), ".archiver-get-*")
 	if err != nil {
 		return false, err

@@ -40,7 +40,8 @@ Exit code: 3 if there is such a thing, 1 if the state cannot be read.`,
 		Use:   "backup FILE",
 		Short: "Write a copy of the state, while work goes on",
 		Long: `Writes a consistent copy of the state, which has its name once all of it is on
-the disk. To use it, stop the archiver and put it in the place of state.path.`,
+the disk. To use it, stop the archiver and put it in the place of state.path. It knows no hold that was set since, so
+turn deletion off (delete_source) before an old copy is used.`,
 		Args: cobra.ExactArgs(1),
 		RunE: c.act(func(ctx context.Context, args []string) error { return c.stateBackup(ctx, args[0]) }),
 	}, check, &cobra.Command{

@@ -45,8 +45,8 @@ func roles() []deprived {
 	abort := lacking(deprived{leavesUpload: true}, "s3:AbortMultipartUpload", true, "s3 AbortMultipartUpload", "give the role s3:AbortMultipartUpload")
 	list := lacking(deprived{}, "s3:ListBucket", true, "s3 Head", "s3:ListBucket")
 	list.aws = []faultproxy.Rule{{Method: "HEAD", Do: refused}}
-	remove := lacking(deprived{leavesObject: true}, "s3:DeleteObject", false, "s3:DeleteObject")
-	removeVersion := lacking(versions, "s3:DeleteObjectVersion", false, "s3:DeleteObjectVersion")
+	remove := lacking(deprived{leavesObject: true}, "s3:DeleteObject", false, "left an object behind", "s3:DeleteObject")
+	removeVersion := lacking(versions, "s3:DeleteObjectVersion", false, "left an object behind", "s3:DeleteObjectVersion")
 	removeVersion.leavesObject = true
 	kms := lacking(deprived{}, "kms:GenerateDataKey", true, "s3 CreateMultipartUpload", "kms:GenerateDataKey and kms:Decrypt")
 	kms.aws = []faultproxy.Rule{{Method: "PUT", Do: refused}, {Method: "POST", Do: refused}}

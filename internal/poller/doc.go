@@ -16,6 +16,10 @@
 // in the recording as it is then. All rules about time (settling, growing
 // intervals, later looks, giving up, counting empty listings) are there.
 //
+// The vendor is not kept waiting for the state: while answers are written, the
+// next recordings are asked about, and answers that wait together share one
+// fsync. How many wait, and how many bytes they have, is bounded.
+//
 // Other recordings' items are written before the recording that was asked for,
 // whose next poll is moved last: killed in between, the poll is repeated.
 //
@@ -29,6 +33,13 @@
 //
 // A run takes what was due when it began, the longest due first, so its cost is
 // what is due and recordings that are asked at every run come round once.
+//
+// # Ids by the million
+//
+// A record_ids_file is read when it changes, and tracked in large batches,
+// since the state writes a page once for all keys of a batch that lie in it. Of
+// a file that was tracked wholly, size, time and hash are kept in the state: a
+// start reads it once and looks up none of its lines.
 //
 // # Whose fault a 403 is
 //

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -34,12 +33,13 @@ func (p *Poller) knows(ctx context.Context, t *tenant, f io.ReadSeeker, now os.F
 	}
 	var k knownFile
 	if json.Unmarshal(b, &k) != nil || k.Size != now.Size() || !k.Modified.Equal(now.ModTime()) {
-		return false, nil
+		return false, nil //nolint:nilerr // what says nothing is not known
 	}
 	sum := sha256.New()
 	_, err = io.Copy(sum, f)
-	_, back := f.Seek(0, io.SeekStart)
-	return errors.Join(err, back) == nil && bytes.Equal(sum.Sum(nil), k.SHA256), nil
+	same := err == nil && bytes.Equal(sum.Sum(nil), k.SHA256)
+	_, err = f.Seek(0, io.SeekStart)
+	return same && err == nil, nil
 }
 
 // learn stores what knows recalls; sum is nil if the file is to be read again

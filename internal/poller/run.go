@@ -84,7 +84,7 @@ func (p *Poller) runTenant(ctx context.Context, t *tenant, now time.Time) (Resul
 // What of one run may wait for the state at once: so many answers share one
 // fsync instead of paying for one each.
 const (
-	maxWriting = 128
+	maxWriting = 256
 	maxHeld    = 8 << 20 // bytes of answers; a single one may be larger
 	// claimed is how many polls are claimed at a time: each claim passes over
 	// all that are being recorded.
@@ -163,19 +163,31 @@ func (r *run) one(ctx context.Context) bool {
 // take returns the next poll. Before it finds that there is none it waits for
 // what is being recorded, which may make something due.
 func (r *run) take(ctx context.Context) (ref state.FileRef, ok bool, err error) {
-	r.taking.Lock()
-	defer r.taking.Unlock()
-	for len(r.queue) == 0 {
+	for {
 		r.mu.Lock()
 		before := r.written
 		r.mu.Unlock()
+		if ref, ok, err = r.next(ctx); ok || err != nil {
+			return ref, ok, err
+		}
+		if r.recorded() == before {
+			return ref, false, nil
+		}
+	}
+}
+
+// next returns the first of the queue, which it fills when it is empty.
+func (r *run) next(ctx context.Context) (ref state.FileRef, ok bool, err error) {
+	r.taking.Lock()
+	defer r.taking.Unlock()
+	if len(r.queue) == 0 {
 		r.queue, err = r.p.opts.Store.Claim(ctx, state.WorkPoll, r.t.Name, r.due, claimed)
 		if err != nil {
 			return ref, false, fmt.Errorf("claim polls of tenant %s: %w", r.t.Name, err)
 		}
-		if len(r.queue) == 0 && r.recorded() == before {
-			return ref, false, nil
-		}
+	}
+	if len(r.queue) == 0 {
+		return ref, false, nil
 	}
 	ref, r.queue = r.queue[0], r.queue[1:]
 	return ref, true, nil

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -274,9 +275,11 @@ func (w *world) asked(after int) (ids []string, last int) {
 func (w *world) said(msg string) int { return w.logs.FilterMessage(msg).Len() }
 
 // failing is a store whose Update fails as the test says, before or after it
-// took effect.
+// took effect, or waits.
 type failing struct {
 	state.Store
+	gate   chan struct{} // Update waits for it to be closed; nil: it does not wait
+	looked atomic.Int64  // recordIds that Track was given
 	mu     sync.Mutex
 	before map[string]error // by recordId
 	after  map[string]error
@@ -284,7 +287,19 @@ type failing struct {
 	failed int
 }
 
+func (f *failing) Track(ctx context.Context, keys []state.Key) ([]bool, error) {
+	f.looked.Add(int64(len(keys)))
+	return f.Store.Track(ctx, keys)
+}
+
 func (f *failing) Update(ctx context.Context, k state.Key, d state.Decide) (state.Recording, error) {
+	if f.gate != nil {
+		select {
+		case <-f.gate:
+		case <-ctx.Done():
+			return state.Recording{}, ctx.Err()
+		}
+	}
 	f.mu.Lock()
 	before, after := f.before[k.RecordID], f.after[k.RecordID]
 	if before != nil || after != nil {

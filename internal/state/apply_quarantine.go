@@ -54,7 +54,12 @@ func (c Quarantine) apply(m *move) error {
 }
 
 func (Retry) apply(m *move) error {
-	if m.Status != Quarantined {
+	switch m.Status {
+	case Quarantined:
+	case Waiting, Archiving:
+		m.hurry()
+		return nil
+	default:
 		return m.illegal("retry")
 	}
 	for i := range m.Files {
@@ -80,4 +85,17 @@ func (Retry) apply(m *move) error {
 	}
 	m.to(to, Event{Type: EventRetried})
 	return nil
+}
+
+// hurry makes due at once what waits after a failure.
+func (m *move) hurry() {
+	for i := range m.Files {
+		f := &m.Files[i]
+		if f.Phase != Verified && f.Phase != FileQuarantined && !f.Superseded {
+			f.Attempts, f.NextAttemptAt = 0, time.Time{}
+		}
+	}
+	m.Manifest.NotBefore = time.Time{}
+	m.Poll.NextAt, m.Poll.Interval = m.env.At, 0
+	m.event(Event{Type: EventRetried})
 }

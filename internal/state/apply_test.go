@@ -85,6 +85,23 @@ func in(t *testing.T, s state.Status) state.Recording {
 	return r
 }
 
+// TestRetryHurries makes due at once what waits after a failure.
+func TestRetryHurries(t *testing.T) {
+	t.Parallel()
+	r := apply(t, file(t, state.Transferring),
+		state.Fail{FileID: "f", Error: "503", RetryAt: at(100), Counts: true}, state.Polled{Poll: state.Poll{NextAt: at(100), Interval: time.Hour}})
+	if r.Files[0].NextAttemptAt.IsZero() || r.Files[0].Attempts == 0 {
+		t.Fatalf("the file does not wait: %+v", r.Files[0])
+	}
+	r = apply(t, r, state.Retry{})
+	if f := r.Files[0]; !f.NextAttemptAt.IsZero() || f.Attempts != 0 || f.Error != "503" {
+		t.Errorf("after the retry: %+v", f)
+	}
+	if r.Poll.NextAt.After(at(99)) || r.Poll.Interval != 0 {
+		t.Errorf("after the retry it is polled at %s", r.Poll.NextAt)
+	}
+}
+
 // TestRecordingMoves is the table of legal moves: for each change the status
 // that it leads to from each status; "" is a refusal.
 func TestRecordingMoves(t *testing.T) {
@@ -111,7 +128,7 @@ func TestRecordingMoves(t *testing.T) {
 		"redirect":         {state.Redirect{}, row{w: r}},
 		"quarantine":       {state.Quarantine{Reason: state.SourceGone}, row{w: q, a: q, q: q}},
 		"gone":             {state.Gone{}, all},
-		"retry":            {state.Retry{}, row{q: a}},
+		"retry":            {state.Retry{}, row{w: w, a: a, q: a}},
 		"accept":           {state.Accept{}, all},
 		"hold":             {state.Hold{On: true}, except(row{x: ""})},
 		"unhold":           {state.Hold{}, all},
@@ -228,7 +245,7 @@ func TestFileMoves(t *testing.T) {
 		"verify":      {state.Verify{FileID: "f", Level: state.LevelParts}, row{s: v, v: v}},
 		"quarantine":  {state.QuarantineFile{FileID: "f", Reason: state.BadContent}, row{d: q, g: q, s: q, v: q, q: q}},
 		"supersede":   {state.Supersede{FileID: "f"}, row{s: s, v: v}},
-		"retry":       {state.Retry{}, row{q: d}},
+		"retry":       {state.Retry{}, row{d: d, g: g, s: s, v: v, q: d}},
 		"twice":       {discover("f"), row{}},
 		"relist":      {state.Relist{FileID: "f"}, all},
 		"miss":        {state.Miss{FileID: "f"}, all},

@@ -57,7 +57,8 @@ type (
 	// Gone records that the vendor no longer lists anything of the recording,
 	// without any warrant of ours.
 	Gone struct{ Detail string }
-	// Retry gives quarantined files, and the recording, a new start.
+	// Retry gives quarantined files, and the recording, a new start. Of one that
+	// is under way it makes due at once what waits after a failure.
 	Retry struct{}
 	// Accept clears the marks of all files: a person says they are right.
 	Accept struct{}

@@ -249,14 +249,14 @@ func (p *proofs) probe(ctx context.Context, at state.Destination, d Prober) (sta
 		return c, &probeError{fmt.Errorf("find out what bucket %s proves: %w", at.Bucket, err)}
 	}
 	if err != nil {
-		p.log.Warn("the probe left an object behind", zap.String("bucket", at.Bucket), zap.Error(err))
+		p.log.Warn("the probe left something behind", zap.String("bucket", at.Bucket), zap.Error(err))
 	}
 	c, left, err := d.ProbeConditions(ctx)
 	if err != nil {
 		return c, &probeError{fmt.Errorf("find out which conditions bucket %s honours: %w", at.Bucket, err)}
 	}
 	if left != "" {
-		p.log.Warn("the probe left an object behind; remove it, or give the role s3:DeleteObject there", zap.String("object", left))
+		p.log.Warn("the probe left an object behind; remove it, or give the role s3:DeleteObject there (where versions are kept also s3:DeleteObjectVersion)", zap.String("object", left))
 	}
 	c.ProbedAt = p.clock()
 	return c, nil

@@ -115,7 +115,7 @@ func TestBytesPerRecording(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if per := size / n; per > 1024 {
+	if per := size / n; per > 800 {
 		t.Errorf("%d bytes per waiting recording", per)
 	} else {
 		t.Logf("%d bytes per waiting recording", per)

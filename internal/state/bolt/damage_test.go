@@ -403,12 +403,12 @@ func TestTruncatedWhileOpen(t *testing.T) {
 	if failed(s) {
 		t.Error("one page that cannot be read has ended the store")
 	}
-	_, err = s.Track(t.Context(), []state.Key{{Tenant: "bulk", RecordID: "new"}})
+	_, err = s.Update(t.Context(), state.Key{Tenant: "bulk", RecordID: "new"}, state.Do(state.Track{}))
 	if !failed(s) {
 		t.Error("nobody is told that the store has ended")
 	}
 	if e, ok := errors.AsType[*state.OpenError](err); !ok || e.Kind != state.StateDamaged {
-		t.Errorf("Track: %v, want damaged", err)
+		t.Errorf("Update: %v, want damaged", err)
 	}
 	if _, err := s.Totals(t.Context()); err == nil {
 		t.Error("the store goes on after a panic in a write")

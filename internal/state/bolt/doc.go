@@ -43,6 +43,10 @@
 // While it is in fsync the next group gathers by itself, so a lone writer
 // waits for nothing and sixteen share one fsync, without any timer.
 //
+// Names come in no order, so a thousand new recordings fall on as many pages,
+// each of which is then written whole. Track therefore writes many keys in the
+// order in which they lie: every page once, four times as fast with a million.
+//
 // A write that fails for want of space leaves the last commit in force and the
 // store usable. A failed fsync is another matter: nobody knows what the disk
 // has, so the store refuses everything until it is opened again.

@@ -298,7 +298,7 @@ func refusal(path string, err error) error {
 		e.Kind, e.Err = state.StateLocked, nil
 		e.Hint = "another archiver holds it, most likely the daemon: talk to it over its socket, or stop it first"
 	case errors.Is(err, errForeign):
-		e.Kind, e.Hint = state.StateForeign, "it is not a state of the archiver and was left alone: set state.path to another file"
+		e.Kind, e.Hint = state.StateForeign, "it is not a state of the archiver and was left alone: set state.path to another file, or put a backup in its place"
 	case errors.Is(err, errNewer):
 		e.Kind, e.Hint = state.StateNewer, "install that version of the archiver, or go back to the copy that was made before the migration"
 	case denied(err):

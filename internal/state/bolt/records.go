@@ -245,33 +245,72 @@ func (s *Store) Track(ctx context.Context, keys []state.Key) ([]bool, error) {
 		slices.SortStableFunc(order, func(a, b int32) int { return compareKeys(keys[a], keys[b]) })
 	}
 	isNew := make([]bool, len(keys))
-	written := 0
+	seen := 0
 	for batch := range slices.Chunk(order, trackBatch) {
-		err := s.update(ctx, func(t *txn) error {
-			t.dense = len(keys) > trackBatch
-			defer func() { t.dense = false }()
-			for _, i := range batch {
-				var err error
-				if isNew[i], err = s.track(t, keys[i]); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return isNew[:reported(order, written)], err
+		// Those that are there are most often all: writers need not wait for
+		// them to be looked up.
+		unknown, err := s.unknown(ctx, keys, batch)
+		if err == nil && len(unknown) > 0 {
+			err = s.update(ctx, func(t *txn) error { return s.track(t, keys, unknown, isNew) })
 		}
-		written += len(batch)
+		if err != nil {
+			return isNew[:reported(order, seen)], err
+		}
+		seen += len(batch)
 	}
 	return isNew, nil
 }
 
+// unknown returns those of a batch, by their index in keys, that are not
+// tracked.
+func (s *Store) unknown(ctx context.Context, keys []state.Key, batch []int32) (out []int32, err error) {
+	err = s.view(ctx, func(t *txn) error {
+		for _, i := range batch {
+			if t.get(bRecordings, recordingKey(keys[i])) == nil {
+				out = append(out, i)
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// track tracks those of a batch that are still not tracked, and says which
+// they are.
+func (s *Store) track(t *txn, keys []state.Key, batch []int32, isNew []bool) error {
+	t.dense = len(keys) > trackBatch
+	defer func() { t.dense = false }()
+	for _, i := range batch {
+		k := keys[i]
+		if isNew[i] = t.get(bRecordings, recordingKey(k)) == nil; !isNew[i] {
+			continue
+		}
+		before := state.Recording{Tenant: k.Tenant, RecordID: k.RecordID}
+		after, events, err := state.Apply(before, state.Env{At: s.now()}, state.Track{})
+		if err == nil {
+			err = t.save(before, after, events)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // compareKeys orders keys as they lie in the file.
 func compareKeys(a, b state.Key) int {
-	return cmp.Or(
-		cmp.Compare(len(a.Tenant), len(b.Tenant)), cmp.Compare(a.Tenant, b.Tenant),
-		cmp.Compare(len(a.RecordID), len(b.RecordID)), cmp.Compare(a.RecordID, b.RecordID),
-	)
+	if c := compareStrings(a.Tenant, b.Tenant); c != 0 {
+		return c
+	}
+	return compareStrings(a.RecordID, b.RecordID)
+}
+
+// compareStrings orders what appendString has written.
+func compareStrings(a, b string) int {
+	if c := cmp.Compare(len(a), len(b)); c != 0 {
+		return c
+	}
+	return strings.Compare(a, b)
 }
 
 // reported is how many of the first keys are among the first n of order.
@@ -281,18 +320,6 @@ func reported(order []int32, n int) int {
 		first = min(first, int(i))
 	}
 	return first
-}
-
-func (s *Store) track(t *txn, k state.Key) (isNew bool, err error) {
-	if t.get(bRecordings, recordingKey(k)) != nil {
-		return false, nil
-	}
-	before := state.Recording{Tenant: k.Tenant, RecordID: k.RecordID}
-	after, events, err := state.Apply(before, state.Env{At: s.now()}, state.Track{})
-	if err != nil {
-		return false, err
-	}
-	return true, t.save(before, after, events)
 }
 
 // Get implements state.Records.
