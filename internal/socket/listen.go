@@ -63,7 +63,7 @@ func (d *directory) clear(path string) error {
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", d.address(name))
 	if err == nil {
-		defer conn.Close()
+		defer func() { _ = conn.Close() }() // it was only asked something
 		return fmt.Errorf("another archiver (state %s) serves there; give each state a directory of its own", stateOf(ctx, conn))
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, fs.ErrNotExist) {

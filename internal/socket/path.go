@@ -57,7 +57,7 @@ func (d *directory) lock() error {
 	}
 }
 
-func (d *directory) close() { d.file.Close() }
+func (d *directory) close() { _ = d.file.Close() } // nothing was written
 
 // removeFresh removes what a process left that was killed in Listen.
 func (d *directory) removeFresh() error {

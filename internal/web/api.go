@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -14,8 +15,9 @@ import (
 
 // API is the handlers. All methods are safe for concurrent use.
 type API struct {
-	o   Options
-	mux *http.ServeMux
+	o     Options
+	mux   *http.ServeMux
+	stall time.Duration
 }
 
 const prefix = "/api/v1"
@@ -34,7 +36,7 @@ func New(o Options) (*API, error) {
 	if o.Hosts == nil {
 		o.Hosts = func() []string { return nil }
 	}
-	a := &API{o: o, mux: http.NewServeMux()}
+	a := &API{o: o, mux: http.NewServeMux(), stall: stallTimeout}
 	c := huma.DefaultConfig("archiver", o.Version)
 	c.Info.Description = "Saves the recordings of a meeting vendor in an S3 bucket. Times are RFC 3339 in UTC, sizes are bytes."
 	c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", nil // no page that loads from elsewhere, no $schema in answers
@@ -42,6 +44,7 @@ func New(o Options) (*API, error) {
 		"token": {Type: "http", Scheme: "bearer", Description: "http.token, over TCP"},
 	}
 	c.Security = []map[string][]string{{"token": {}}}
+	c.AllowAdditionalPropertiesByDefault = true // fields may be added to answers
 	h := humago.New(a.mux, c)
 	a.recordings(h)
 	a.imports(h)
@@ -49,10 +52,7 @@ func New(o Options) (*API, error) {
 	a.conferences(h)
 	a.operating(h)
 	a.backfills(h)
-	a.mux.HandleFunc("GET /healthz", a.healthz)
-	if o.Metrics != nil {
-		a.mux.Handle("GET /metrics", o.Metrics)
-	}
+	a.probes(h)
 	a.mux.HandleFunc("/", a.unknown)
 	return a, nil
 }
@@ -60,11 +60,10 @@ func New(o Options) (*API, error) {
 // Local serves the socket and this process: whoever gets here has the rights
 // of the socket. Answers name the state.
 func (a *API) Local() http.Handler {
-	next := patient(a.mux)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return patient(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(socket.StateHeader, a.o.StateName)
-		next.ServeHTTP(w, r)
-	})
+		a.mux.ServeHTTP(w, r)
+	}), a.stall)
 }
 
 // unknown answers for paths and methods that there are not.
@@ -89,7 +88,8 @@ func (a *API) unknown(w http.ResponseWriter, r *http.Request) {
 func operation(method, path, id, summary string, errs ...int) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: maxJSON,
-		Errors: append(errs, http.StatusUnauthorized, http.StatusServiceUnavailable),
+		Errors: append(errs,
+			http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest, http.StatusServiceUnavailable),
 	}
 }
 

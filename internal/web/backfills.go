@@ -66,7 +66,7 @@ func (a *API) backfill(_ context.Context, in *backfillInput) (*huma.StreamRespon
 		return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.RecordID, y.RecordID))
 	})
 	keys = slices.Compact(keys)
-	return &huma.StreamResponse{Body: func(hc huma.Context) {
+	return &huma.StreamResponse{Body: func(hc huma.Context) { //nolint:contextcheck // it has the request, whose context is the one
 		r, w := humago.Unwrap(hc)
 		w.Header().Set("Content-Type", "application/x-ndjson")
 		l := &lines{w: w, enc: json.NewEncoder(w), flush: http.NewResponseController(w).Flush}

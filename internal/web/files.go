@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -57,8 +58,12 @@ func (a *API) files(h huma.API) {
 			if err != nil || ttl < time.Second || ttl > maxTTL {
 				return nil, problem(http.StatusUnprocessableEntity, "invalid", fmt.Sprintf("ttl %q is no duration from 1s to 168h", in.TTL))
 			}
-			l, err := a.o.Objects.Link(ctx, state.FileRef{Key: k, FileID: in.FileID}, ttl)
-			return &body[apitype.Link]{Body: l}, err
+			f, err := a.archived(ctx, k, in.FileID)
+			if err != nil {
+				return nil, err
+			}
+			l, err := a.o.Objects.Link(ctx, state.FileRef{Key: k, FileID: f.ID}, ttl)
+			return &body[apitype.Link]{Body: l}, notTracked(k, err)
 		})
 	for _, method := range []string{"GET", "HEAD"} {
 		op := operation(method, one+"/files/{file_id}/content", "content-file", "The object's bytes, with Range", 404, 409, 416, 422)
@@ -70,18 +75,27 @@ func (a *API) files(h huma.API) {
 	}
 }
 
+// archived returns a file whose object is proven.
+func (a *API) archived(ctx context.Context, k state.Key, id string) (state.File, error) {
+	r, err := a.o.Store.Get(ctx, k)
+	if err != nil {
+		return state.File{}, notTracked(k, err)
+	}
+	f, ok := r.File(id)
+	if !ok || f.Phase != state.Verified {
+		return state.File{}, problem(http.StatusNotFound, "no_such_file", fmt.Sprintf("recording %s has no archived file %q; archiver show %s lists them", k, id, k.RecordID))
+	}
+	return f, nil
+}
+
 func (a *API) content(ctx context.Context, in *FilePath) (*huma.StreamResponse, error) {
 	k, err := in.key()
 	if err != nil {
 		return nil, err
 	}
-	r, err := a.o.Store.Get(ctx, k)
+	f, err := a.archived(ctx, k, in.FileID)
 	if err != nil {
-		return nil, notTracked(k, err)
-	}
-	f, ok := r.File(in.FileID)
-	if !ok || f.Phase != state.Verified {
-		return nil, problem(http.StatusNotFound, "no_such_file", fmt.Sprintf("recording %s has no archived file %q; archiver show %s lists them", k, in.FileID, k.RecordID))
+		return nil, err
 	}
 	return &huma.StreamResponse{Body: func(hc huma.Context) {
 		r, w := humago.Unwrap(hc)
@@ -95,38 +109,81 @@ func (a *API) send(w http.ResponseWriter, r *http.Request, ref state.FileRef, f 
 	h := w.Header()
 	h.Set("Accept-Ranges", "bytes")
 	tag := `"` + f.Sums.SHA256 + `"`
-	h.Set("ETag", tag)
-	from, n, status := span(r.Header.Get("Range"), f.Size)
-	if cond := r.Header.Get("If-Range"); cond != "" && cond != tag {
-		from, n, status = 0, f.Size, http.StatusOK
+	from, n, status := int64(0), f.Size, http.StatusOK
+	cond := r.Header.Get("If-Range")
+	if r.Method == http.MethodGet && (cond == "" || cond == tag) { // a Range belongs to GET (RFC 9110 section 14.2)
+		from, n, status = span(r.Header.Get("Range"), f.Size)
 	}
 	if status == http.StatusRequestedRangeNotSatisfiable {
 		h.Set("Content-Range", fmt.Sprintf("bytes */%d", f.Size))
 		refuse(w, problem(status, "range", fmt.Sprintf("%s lies outside of the %d bytes of %s", r.Header.Get("Range"), f.Size, ref)))
 		return
 	}
-	var content io.ReadCloser
-	if r.Method != http.MethodHead && n > 0 {
-		var err error
-		if content, _, err = a.o.Objects.Content(r.Context(), ref, from); err != nil {
-			respond(w, err)
+	var (
+		content io.Reader = http.NoBody
+		first   []byte
+	)
+	if r.Method == http.MethodGet && n > 0 {
+		object, _, err := a.o.Objects.Content(r.Context(), ref, from)
+		if err != nil {
+			respond(w, notTracked(ref.Key, err))
 			return
 		}
-		defer content.Close()
+		defer object.Close()
+		content = object
+		// Until a byte has come, a failure can still be told.
+		if first, err = begin(object, n); err != nil {
+			respond(w, fmt.Errorf("read %s: %w", ref, err))
+			return
+		}
 	}
+	h.Set("ETag", tag)
 	h.Set("Content-Type", contentType(f.Filename))
 	h.Set("Content-Length", strconv.FormatInt(n, 10))
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": f.Filename}))
+	h.Set("Content-Disposition", disposition(f.Filename))
 	if status == http.StatusPartialContent {
 		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, from+n-1, f.Size))
 	}
 	w.WriteHeader(status)
-	if content == nil {
+	if len(first) == 0 {
 		return
 	}
-	if _, err := io.CopyBuffer(struct{ io.Writer }{w}, io.LimitReader(content, n), make([]byte, 256<<10)); err != nil {
+	if err := pass(w, first, content, n); err != nil {
 		panic(http.ErrAbortHandler) // net/http then breaks the connection
 	}
+}
+
+// copyBuffer is how much of an object is on its way through a handler, in bytes.
+const copyBuffer = 256 << 10
+
+// begin reads the first of n bytes that have to come.
+func begin(r io.Reader, n int64) ([]byte, error) {
+	first := make([]byte, min(n, copyBuffer))
+	got, err := io.ReadAtLeast(r, first, 1)
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return first[:got], err
+}
+
+// pass writes first and the rest of n bytes; fewer are an error.
+func pass(w io.Writer, first []byte, rest io.Reader, n int64) error {
+	if _, err := w.Write(first); err != nil {
+		return err
+	}
+	left := n - int64(len(first))
+	got, err := io.CopyBuffer(struct{ io.Writer }{w}, io.LimitReader(rest, left), first[:cap(first)])
+	if err == nil && got < left {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func disposition(filename string) string {
+	if d := mime.FormatMediaType("attachment", map[string]string{"filename": filename}); d != "" {
+		return d
+	}
+	return "attachment"
 }
 
 func contentType(filename string) string {

@@ -17,8 +17,8 @@ func (a *API) Public(listen string) http.Handler {
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, problem(http.StatusForbidden, "cross_origin", "a web page of another origin may not do this"))
 	}))
-	next := a.authorized(origin.Handler(patient(a.mux)))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	next := a.authorized(origin.Handler(a.mux))
+	return patient(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
@@ -30,7 +30,7 @@ func (a *API) Public(listen string) http.Handler {
 			return
 		}
 		next.ServeHTTP(w, r)
-	})
+	}), a.stall)
 }
 
 // knownHost reports whether a request is meant for us: a page whose name was

@@ -9,6 +9,7 @@ import (
 	"io"
 	"mime"
 	"strings"
+	"unicode/utf8"
 
 	"archiver/internal/apitype"
 	"archiver/internal/meetingapi"
@@ -27,7 +28,23 @@ type idReader struct {
 	invalid func(apitype.Invalid) error
 }
 
-// read ends at the end of r or at the first error of r, key or invalid.
+// byteOrderMark is what some programs put before UTF-8.
+const byteOrderMark = "\ufeff"
+
+// brokenOff is a list that could not be read to its end.
+type brokenOff struct {
+	line int
+	err  error
+}
+
+// Error says where.
+func (b *brokenOff) Error() string { return fmt.Sprintf("read line %d: %v", b.line, b.err) }
+
+// Unwrap returns the cause.
+func (b *brokenOff) Unwrap() error { return b.err }
+
+// read ends at the end of r or at the first error of r (a *brokenOff), key or
+// invalid.
 func (d idReader) read(r io.Reader) error {
 	known := map[string]string{} // one string for a million lines
 	for _, t := range d.tenants {
@@ -36,8 +53,12 @@ func (d idReader) read(r io.Reader) error {
 	br := bufio.NewReaderSize(r, maxLine)
 	for n := 1; ; n++ {
 		line, long, err := readLine(br)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("read line %d: %w", n, err)
+		ended := errors.Is(err, io.EOF)
+		if err != nil && !ended {
+			return &brokenOff{line: n, err: err}
+		}
+		if n == 1 {
+			line = bytes.TrimPrefix(line, []byte(byteOrderMark))
 		}
 		if line = bytes.TrimSpace(line); len(line) > 0 {
 			k, why := d.parse(line, long, known)
@@ -51,7 +72,7 @@ func (d idReader) read(r io.Reader) error {
 				return failed
 			}
 		}
-		if err != nil {
+		if ended {
 			return nil
 		}
 	}
@@ -99,6 +120,8 @@ func check(tenant, id string, known map[string]string) (k state.Key, why string)
 	switch t, ok := known[tenant]; {
 	case !meetingapi.ValidRecordID(id):
 		return k, "no recordId: " + wantID
+	case strings.ContainsRune(id, utf8.RuneError): // what encoding/json makes of bytes that are no UTF-8: another id could be meant
+		return k, "no recordId: it has U+FFFD, which stands for what could not be read; send it as UTF-8"
 	case tenant == "":
 		return k, "no tenant is named, and the configuration has several"
 	case !ok:
@@ -115,6 +138,12 @@ func only(given string, tenants []string) string {
 		return tenants[0]
 	}
 	return given
+}
+
+// isJSON reports whether a body is one JSON value. Who says nothing means that.
+func isJSON(contentType string) bool {
+	media, _, err := mime.ParseMediaType(contentType)
+	return contentType == "" || err == nil && media == "application/json"
 }
 
 // isNDJSON reports whether a body is a line a value.

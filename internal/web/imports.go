@@ -1,8 +1,10 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,7 +20,7 @@ const batch = 1000
 
 type importInput struct {
 	raw
-	Tenant string `query:"tenant" doc:"Of NDJSON lines that name none"`
+	Tenant string `query:"tenant" doc:"Of those that name none"`
 }
 
 // trackRequest is the JSON form of an import.
@@ -28,7 +30,7 @@ type trackRequest struct {
 }
 
 func (a *API) imports(h huma.API) {
-	op := operation("POST", prefix+"/recordings", "track-recordings", "Track recordings; NDJSON is tracked while it is read", 400, 413, 415)
+	op := operation("POST", prefix+"/recordings", "track-recordings", "Track recordings; NDJSON is tracked while it is read", 400, 413, 415, 422)
 	register(h, op, a.track)
 	// Told afterwards, or huma would read the body itself.
 	h.OpenAPI().Paths[op.Path].Post.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
@@ -40,21 +42,27 @@ func (a *API) imports(h huma.API) {
 func (a *API) track(ctx context.Context, in *importInput) (*body[apitype.Tracked], error) {
 	t := &tracking{api: a, out: apitype.Tracked{Tracked: []string{}, Already: []string{}, Invalid: []apitype.Invalid{}}}
 	tenants := a.o.Archiver.Tenants()
+	// What was read is tracked, even if who sent it has gone.
+	ctx = context.WithoutCancel(ctx)
 	var err error
-	if isNDJSON(in.humaContext.Header("Content-Type")) {
+	switch form := in.humaContext.Header("Content-Type"); {
+	case isNDJSON(form):
 		d := idReader{tenant: only(in.Tenant, tenants), tenants: tenants, invalid: t.invalid, key: func(k state.Key) error { return t.add(ctx, k) }}
 		err = d.read(in.humaContext.BodyReader())
-		if err != nil {
-			err = problem(http.StatusBadRequest, "broken_off", err.Error()+"; what came before was tracked, so the whole list may be sent again")
-		}
-	} else {
+	case isJSON(form):
 		err = t.json(ctx, in, tenants)
+	default:
+		err = problem(http.StatusUnsupportedMediaType, "media_type", fmt.Sprintf("a body of %q is not read; send Content-Type: application/json, or application/x-ndjson", form))
 	}
-	if ferr := t.flush(ctx); ferr != nil {
-		return nil, ferr
-	}
-	if err != nil {
+	broken, isBroken := errors.AsType[*brokenOff](err)
+	if err != nil && !isBroken {
 		return nil, err
+	}
+	if err := t.flush(ctx); err != nil {
+		return nil, err
+	}
+	if isBroken {
+		return nil, problem(http.StatusBadRequest, "broken_off", broken.Error()+"; what came before was tracked, so the whole list may be sent again")
 	}
 	return &body[apitype.Tracked]{Body: t.out}, nil
 }
@@ -72,12 +80,15 @@ func (t *tracking) json(ctx context.Context, in *importInput, tenants []string) 
 	if err := json.Unmarshal(text, &req); err != nil {
 		return problem(http.StatusBadRequest, "invalid", `the body is not {"tenant": "…", "record_ids": ["…"]}: `+err.Error())
 	}
+	if req.RecordIDs == nil {
+		return problem(http.StatusUnprocessableEntity, "invalid", `the body has no "record_ids"; {"tenant": "…", "record_ids": ["…"]} is wanted`)
+	}
 	known := map[string]string{}
 	for _, name := range tenants {
 		known[name] = name
 	}
 	for _, id := range req.RecordIDs {
-		k, why := check(only(req.Tenant, tenants), id, known)
+		k, why := check(only(cmp.Or(req.Tenant, in.Tenant), tenants), id, known)
 		if why != "" {
 			err = t.invalid(apitype.Invalid{RecordID: id, Reason: why})
 		} else {

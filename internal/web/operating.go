@@ -42,6 +42,10 @@ func (a *API) operating(h huma.API) {
 	register(h, op, a.backup)
 	op = operation("GET", "/readyz", "ready", "Whether anything can be done: 503 only if nothing can")
 	op.Security = []map[string][]string{{}}
+	op.Responses = map[string]*huma.Response{"503": {
+		Description: "Nothing can be done",
+		Content:     map[string]*huma.MediaType{"application/json": {Schema: schemaOf[apitype.Health](h)}},
+	}}
 	register(h, op, func(ctx context.Context, _ *struct{}) (*ready, error) {
 		out := &ready{Status: http.StatusOK, Body: a.o.Archiver.Ready(ctx)}
 		if out.Body.Status == apitype.HealthUnavailable {
@@ -51,11 +55,36 @@ func (a *API) operating(h huma.API) {
 	})
 }
 
+// probes are the calls whose answers are not JSON.
+func (a *API) probes(h huma.API) {
+	a.mux.HandleFunc("GET /healthz", a.healthz)
+	h.OpenAPI().AddOperation(told("/healthz", "healthz", "Whether the process lives on: its loops still beat", true))
+	if a.o.Metrics != nil {
+		a.mux.Handle("GET /metrics", a.o.Metrics)
+		h.OpenAPI().AddOperation(told("/metrics", "metrics", "Metrics for Prometheus", false))
+	}
+}
+
+// told describes an answer of text.
+func told(path, id, summary string, open bool) *huma.Operation {
+	op := &huma.Operation{OperationID: id, Method: http.MethodGet, Path: path, Summary: summary, Responses: map[string]*huma.Response{
+		"200": {Description: "OK", Content: map[string]*huma.MediaType{"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}}}},
+	}}
+	if open {
+		op.Security = []map[string][]string{{}}
+	}
+	return op
+}
+
 // backup streams the copy. What fails once bytes have gone out breaks the
 // connection: a copy that ends in good order is whole.
 func (a *API) backup(context.Context, *struct{}) (*huma.StreamResponse, error) {
-	return &huma.StreamResponse{Body: func(hc huma.Context) {
+	return &huma.StreamResponse{Body: func(hc huma.Context) { //nolint:contextcheck // it has the request, whose context is the one
 		r, w := humago.Unwrap(hc)
+		if !r.ProtoAtLeast(1, 1) { // whose answers of unknown length end in good order whatever happens
+			refuse(w, problem(http.StatusHTTPVersionNotSupported, "http_version", "a backup over HTTP/1.0 could be cut unnoticed; use HTTP/1.1"))
+			return
+		}
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.Header().Set("Content-Disposition", `attachment; filename="archiver-state.db"`)
 		out := &counting{w: w}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"net/http"
 	"strings"
 
@@ -38,6 +39,7 @@ func problem(status int, code, detail string) *Problem {
 
 // huma makes its own errors through this variable, which is its place for it.
 func init() {
+	huma.DefaultArrayNullable = false // arrays are never null here
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		for _, err := range errs {
 			if err != nil {
@@ -74,6 +76,8 @@ func problemOf(err error) error {
 		return problem(http.StatusNotFound, "not_tracked", err.Error())
 	case errors.Is(err, state.ErrIllegal):
 		return problem(http.StatusConflict, "illegal", err.Error())
+	case errors.Is(err, fs.ErrClosed):
+		return problem(http.StatusServiceUnavailable, "stopped", err.Error()+"; the archiver is stopping, ask again when it runs")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return problem(http.StatusServiceUnavailable, "stopped", "the request was given up: "+err.Error())
 	}

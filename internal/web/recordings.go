@@ -29,8 +29,15 @@ func (p RecordingPath) key() (state.Key, error) {
 	if !meetingapi.ValidRecordID(p.RecordID) {
 		return state.Key{}, problem(http.StatusUnprocessableEntity, "invalid", fmt.Sprintf("%q is no recordId: %s", p.RecordID, wantID))
 	}
-	return state.Key{Tenant: p.Tenant, RecordID: p.RecordID}, nil
+	k := state.Key{Tenant: p.Tenant, RecordID: p.RecordID}
+	if len(p.Tenant) > maxTenant { // which a store would refuse as a fault of ours
+		return k, notTracked(k, state.ErrNotFound)
+	}
+	return k, nil
 }
+
+// maxTenant is how many bytes the name of a tenant may have.
+const maxTenant = 63
 
 const wantID = "1 to 64 characters without control characters are wanted"
 
@@ -91,7 +98,7 @@ func (a *API) list(ctx context.Context, in *listInput) (*body[apitype.Page], err
 		}
 		*t.to = at
 	}
-	p, err := a.o.Store.List(ctx, q)
+	p, err := a.page(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +107,21 @@ func (a *API) list(ctx context.Context, in *listInput) (*body[apitype.Page], err
 		out.Body.Items = append(out.Body.Items, a.o.Archiver.Recording(ctx, r))
 	}
 	return out, nil
+}
+
+// page lists. A store's refusal of a cursor looks like any other error of its
+// own; but without the cursor it then answers.
+func (a *API) page(ctx context.Context, q state.Query) (state.Page, error) {
+	p, err := a.o.Store.List(ctx, q)
+	if err == nil || q.Cursor == "" {
+		return p, err
+	}
+	first := q
+	first.Cursor, first.Limit = "", 1
+	if _, again := a.o.Store.List(ctx, first); again != nil {
+		return p, err
+	}
+	return p, problem(http.StatusUnprocessableEntity, "invalid", fmt.Sprintf("%v; begin again without cursor, or give next_cursor as it was", err))
 }
 
 func (a *API) get(ctx context.Context, in *RecordingPath) (*body[apitype.Detail], error) {

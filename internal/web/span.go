@@ -10,9 +10,9 @@ import (
 // bytes it has, and the status that goes with it. What is not one range of
 // bytes is ignored, as the RFC allows, and the whole is sent.
 func span(header string, size int64) (from, n int64, status int) {
-	spec, ok := strings.CutPrefix(header, "bytes=")
+	unit, spec, ok := strings.Cut(header, "=")
 	first, last, dash := strings.Cut(strings.TrimSpace(spec), "-")
-	if !ok || !dash || strings.Contains(spec, ",") {
+	if !ok || !strings.EqualFold(unit, "bytes") || !dash || strings.Contains(spec, ",") {
 		return 0, size, http.StatusOK
 	}
 	a, aok := number(first)
