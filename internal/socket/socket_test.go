@@ -34,8 +34,10 @@ const nobody = 65534
 // dialAs says what somebody without rights learns: 0 permission, 1 nobody, 2
 // anything else.
 func dialAs(path string) int {
-	if err := errors.Join(syscall.Setgid(nobody), syscall.Setuid(nobody)); err != nil {
-		return 3
+	if os.Getuid() == 0 {
+		if err := errors.Join(syscall.Setgid(nobody), syscall.Setuid(nobody)); err != nil {
+			return 3
+		}
 	}
 	_, err := socket.Dial(newContext(), path)
 	switch {
@@ -257,13 +259,15 @@ func TestPermission(t *testing.T) {
 		_ = cmd.Run() // its code is the answer
 		return cmd.ProcessState.ExitCode()
 	}
-	if os.Getuid() != 0 {
-		t.Fatal("this test plays another user, so it has to be run by root")
-	}
 	if code := dial(); code != 1 {
 		t.Errorf("without a socket: %d, want 1 (nobody)", code)
 	}
 	l := listen(t, path)
+	if os.Getuid() != 0 { // who cannot play another user may shut himself out
+		if err := os.Chmod(filepath.Join(dir, "archiver.sock"), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if code := dial(); code != 0 {
 		t.Errorf("with a socket: %d, want 0 (permission)", code)
 	}
