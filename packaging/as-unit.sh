@@ -63,11 +63,13 @@ find "$creds" -maxdepth 1 -type f -exec cp -t "$work/credentials" {} +
 chown -R "$user:$group" "$work/credentials"
 find "$work/credentials" -type f -exec chmod 0400 {} +
 mount --bind "$state" "$state"
-exec 9<"$state" # /var/lib may hide it in a moment
-mount -t tmpfs -o size=1m,mode=0755 tmpfs /var/lib
-mkdir /var/lib/archiver
-mount --bind /proc/self/fd/9 /var/lib/archiver
-exec 9<&-
+if [ "$state" != /var/lib/archiver ]; then
+	exec 9<"$state" # /var/lib may hide it in a moment
+	mount -t tmpfs -o size=1m,mode=0755 tmpfs /var/lib
+	mkdir /var/lib/archiver
+	mount --bind /proc/self/fd/9 /var/lib/archiver
+	exec 9<&-
+fi
 findmnt -rno TARGET | while read -r target; do
 	target=$(printf "%b" "$target")
 	case $target in
