@@ -27,7 +27,7 @@ const (
 	maxIdle         = 32
 	maxHeaderBytes  = 256 << 10
 	proxyFromEnv    = "environment"
-	defaultSameHost = 16
+	defaultSameHost = maxIdle
 )
 
 // Options are a tenant's rules for downloads. The zero value allows every

@@ -76,6 +76,15 @@ func (t target) broken(ctx context.Context, err error) error {
 	return f
 }
 
+// unanswered is broken for a request that got no answer.
+func (t target) unanswered(ctx context.Context, err error) error {
+	err = t.broken(ctx, err)
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Temporary {
+		f.Err = &silentError{f.Err}
+	}
+	return err
+}
+
 // scrubbed returns err if its text is free of secrets, as it nearly always
 // is, and else its cleaned text alone: net/http quotes the lines of a server
 // that does not speak HTTP, and those may echo the request.
@@ -224,4 +233,18 @@ func Evidence(page []byte, rawURL string) string {
 		return ""
 	}
 	return evidence(string(page), false, t.secrets())
+}
+
+// silentError marks a request that got no answer: its host could not be
+// reached, or took the request and said nothing.
+type silentError struct{ error }
+
+func (e *silentError) Unwrap() error { return e.error }
+
+// Unanswered reports whether err, of Get, is of a host that gave no answer at
+// all: refused, timed out, reset, without a name or a handshake. Such a
+// failure is about the host and not about the file.
+func Unanswered(err error) bool {
+	_, silent := errors.AsType[*silentError](err)
+	return silent
 }

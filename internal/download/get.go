@@ -260,7 +260,7 @@ func (c *Client) hop(ctx context.Context, t target, header http.Header) (*http.R
 	req.URL = t.wire(absolute)
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		return nil, t.broken(ctx, err)
+		return nil, t.unanswered(ctx, err)
 	}
 	return resp, nil
 }

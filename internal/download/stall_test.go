@@ -176,3 +176,24 @@ func TestStallAtTheEnd(t *testing.T) {
 		_ = resp.Body.Close()
 	})
 }
+
+// Who did not answer is told from who refused, or broke off.
+func TestUnanswered(t *testing.T) {
+	gone := serve(t, func(http.ResponseWriter, *http.Request) {})
+	gone.Close()
+	dead := raw(t, "")
+	refuses := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	breaks := raw(t, "HTTP/1.1 200 OK\nContent-Length: 10\n\n01")
+	for name, c := range map[string]struct {
+		url  string
+		want bool
+	}{
+		"nobody listens": {gone.URL, true}, "hangs up": {dead.URL, true}, "503": {refuses.URL, false}, "breaks off": {breaks.URL, false},
+		"refused by us": {"http://169.254.169.254/", false},
+	} {
+		_, _, err := fetch(t, loopback(t), Request{URL: c.url, Whole: true})
+		if err == nil || Unanswered(err) != c.want {
+			t.Errorf("%s: %v is taken for unanswered: %v", name, err, Unanswered(err))
+		}
+	}
+}

@@ -92,6 +92,7 @@ func (x *transfer) consequence(ctx context.Context, err error) (state.Change, er
 		over   *startOver
 		retake *retakeError
 		vendor *vendorError
+		down   *hostDownError
 		side   *sideError
 	)
 	switch {
@@ -105,6 +106,8 @@ func (x *transfer) consequence(ctx context.Context, err error) (state.Change, er
 		return x.startsOver(ctx, retake.why, retake.why, 0)
 	case errors.As(err, &vendor):
 		return x.linkFailed(vendor.err), nil
+	case errors.As(err, &down):
+		return state.Fail{FileID: x.f.ID, Error: down.Error(), RetryAt: down.until}, nil
 	case errors.As(err, &side):
 		return x.failed(ctx, side)
 	}

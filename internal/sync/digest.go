@@ -40,15 +40,24 @@ func newDigest(filename string, want *uint64, withECMA bool) *digest {
 
 // Write takes the next bytes. It never fails.
 func (d *digest) Write(p []byte) (int, error) {
-	d.sha.Write(p)
+	d.take(p)
 	d.nvme = crc64nvme.Update(d.nvme, p)
+	return len(p), nil
+}
+
+// take is Write without CRC64NVME, which is summed part by part: join adds it
+// when the part is whole. Before that sums and save are not to be asked for.
+func (d *digest) take(p []byte) {
+	d.sha.Write(p)
 	if d.hasECMA {
 		d.ecma = crc64.Update(d.ecma, ecmaTable, p)
 	}
 	d.media.write(p)
 	d.n += int64(len(p))
-	return len(p), nil
 }
+
+// join adds the CRC64NVME of the last n bytes that were taken.
+func (d *digest) join(crc uint64, n int64) { d.nvme = joinCRC(d.nvme, crc, n) }
 
 // sums returns the checksums of what was written so far.
 func (d *digest) sums() state.Checksums {

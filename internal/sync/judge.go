@@ -15,7 +15,7 @@ import (
 // before a byte is spent on it. A mismatch is asked about again after settle;
 // one that stays is archived and marked.
 func (x *transfer) weighLength(ctx context.Context) error {
-	declared, listed := x.version.Length, x.f.DeclaredSize
+	declared, listed := x.src.version.Length, x.f.DeclaredSize
 	if declared > x.o.MaxFileSize {
 		return fromSource(&fault.Error{
 			Op: "download", Subject: x.f.SourcePath, Kind: fault.Forbidden,
@@ -40,12 +40,12 @@ func (x *transfer) peek(ctx context.Context) error {
 		return nil
 	}
 	head := make([]byte, headBytes)
-	n, _, err := x.fill(ctx, head[:min(headBytes, max(x.version.Length, 1))])
-	x.hangUp()
-	x.off = 0
+	n, _, err := x.lead.fill(ctx, head[:min(headBytes, max(x.src.version.Length, 1))], nil)
+	x.lead.close()
 	if err != nil {
 		return err
 	}
+	x.src.pinned = x.src.pinned && !x.src.single // the next answer is a file of its own
 	return x.sniff(head[:n])
 }
 
@@ -88,7 +88,7 @@ func (x *transfer) sniff(first []byte) error {
 	if why := m.errorDocument(); why != "" {
 		return badContent(&fault.Error{
 			Op: "download", Subject: x.f.SourcePath, Kind: fault.Corrupt,
-			Err:  fmt.Errorf("instead of %s %s: %s", x.f.Filename, why, download.Evidence(m.Head, x.url)),
+			Err:  fmt.Errorf("instead of %s %s: %s", x.f.Filename, why, download.Evidence(m.Head, x.src.lastURL())),
 			Hint: "open the recording in the vendor's portal to see whether it is there",
 		})
 	}
@@ -106,7 +106,7 @@ func (x *transfer) judge(ctx context.Context) (state.Marks, error) {
 		})
 	}
 	listed := x.f.DeclaredSize
-	marks.LengthUnproven = x.version.Length < 0 && listed < 0
+	marks.LengthUnproven = x.src.version.Length < 0 && listed < 0
 	if listed >= 0 && listed != x.digest.n {
 		if err := x.doubt(ctx, fmt.Sprintf("the vendor lists %d bytes, %d were read", listed, x.digest.n)); err != nil {
 			return marks, err

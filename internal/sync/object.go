@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/minio/crc64nvme"
 	"go.uber.org/zap"
 
 	"archiver/internal/fault"
@@ -27,23 +28,16 @@ func (x *transfer) putWhole(ctx context.Context, body []byte) error {
 	return x.stored(ctx, info, marks, 0)
 }
 
-// readThrough reads the rest of a file whose object is there already, without
-// sending a byte, and adopts the object if it is the same.
-func (x *transfer) readThrough(ctx context.Context, buf []byte, n int64, there state.ObjectInfo) error {
-	end := false
-	for {
-		_, _ = x.digest.Write(buf[:n])
-		if end {
-			break
-		}
-		if err := x.reading.Err(); err != nil {
-			return err
-		}
-		m, e, err := x.fill(ctx, buf)
-		if err != nil {
-			return err
-		}
-		n, end = int64(m), e
+// readThrough reads a file whose object is there already, without sending a
+// byte, and adopts the object if it is the same.
+func (x *transfer) readThrough(ctx context.Context, w *window, there state.ObjectInfo) error {
+	err := w.each(func(_ int32, body []byte) error {
+		x.digest.join(crc64nvme.Checksum(body), int64(len(body)))
+		w.free(body)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	marks, err := x.judge(ctx)
 	if err != nil {
@@ -127,7 +121,7 @@ func (x *transfer) stored(ctx context.Context, info state.ObjectInfo, marks stat
 	// What a person accepted were those bytes, not whatever bears the mark.
 	marks.Accepted = x.f.Marks.Accepted && marks.String() == x.f.Marks.String() && sums.SHA256 == x.f.Sums.SHA256
 	changes := []state.Change{state.MarkStored{
-		FileID: x.f.ID, Version: x.version, Size: x.digest.n, Sums: sums, Marks: marks, Parts: parts, Object: at,
+		FileID: x.f.ID, Version: x.src.version, Size: x.digest.n, Sums: sums, Marks: marks, Parts: parts, Object: at,
 	}}
 	want := expectation{key: x.f.Key, size: x.digest.n, sums: sums, parts: parts}
 	if level, err := want.level(info, x.caps); err == nil && level != "" && !x.t.Readback {

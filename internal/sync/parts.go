@@ -14,9 +14,9 @@ import (
 	"archiver/internal/state"
 )
 
-// upload is a multipart upload under way. Parts are filled and hashed in
-// order by the transfer's goroutine and sent by up to transfer.streams others;
-// each is recorded in the state when the bucket has acknowledged it.
+// upload is a multipart upload under way. Parts come hashed and in order; each
+// is sent by a goroutine of its own, transfer.streams of them at once, and
+// recorded in the state when the bucket has acknowledged it.
 type upload struct {
 	id       string
 	partSize int64
@@ -26,15 +26,18 @@ type upload struct {
 	wg    sync.WaitGroup
 
 	mu    sync.Mutex
-	parts map[int32]state.Part // acknowledged
-	again map[int32]state.Part // acknowledged once, but behind a gap: must come out the same
-	err   error                // the first failure
+	parts map[int32]state.Part // acknowledged and recorded
+	again map[int32]state.Part // recorded once, but behind a gap: must come out the same
+	there map[int32]state.Part // of those, what the bucket has: not sent again
+	acked []state.Part         // acknowledged, not recorded yet
+	ended bool                 // nothing more will be acknowledged
+	news  chan struct{}        // there is something to record, or the end
 }
 
 func newUpload(id string, partSize, length int64, streams int) *upload {
 	return &upload{
-		id: id, partSize: partSize, length: length, slots: make(chan struct{}, streams),
-		parts: map[int32]state.Part{}, again: map[int32]state.Part{},
+		id: id, partSize: partSize, length: length, slots: make(chan struct{}, streams), news: make(chan struct{}, 1),
+		parts: map[int32]state.Part{}, again: map[int32]state.Part{}, there: map[int32]state.Part{},
 	}
 }
 
@@ -49,24 +52,12 @@ func (u *upload) complete() bool {
 	return u.length >= 0 && n == u.length
 }
 
-func (u *upload) failure() error {
+func (u *upload) recorded(parts ...state.Part) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.err
-}
-
-func (u *upload) fail(err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.err == nil {
-		u.err = err
+	for _, p := range parts {
+		u.parts[p.Number] = p
 	}
-}
-
-func (u *upload) acknowledged(p state.Part) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.parts[p.Number] = p
 }
 
 func (u *upload) list() []state.Part {
@@ -114,7 +105,7 @@ func (x *transfer) resume(ctx context.Context) (*upload, error) {
 	for _, p := range row {
 		up.parts[p.Number] = p
 	}
-	x.version, x.pinned, x.off = *v, true, endOf(row)
+	x.src.version, x.src.pinned, x.off = *v, true, endOf(row)
 	x.sized(v.Length)
 	x.course.done.Store(x.off)
 	if x.digest.n != x.off {
@@ -164,6 +155,9 @@ func (x *transfer) confirmParts(ctx context.Context, up *upload, recorded []stat
 		return !ok || l.Size != p.Size || l.ETag != p.ETag || l.CRC64NVME != 0 && l.CRC64NVME != p.CRC64NVME
 	})
 	row := inRow(same)
+	for _, p := range same[len(row):] {
+		up.there[p.Number] = p
+	}
 	for _, p := range recorded[min(len(row), len(recorded)):] {
 		up.again[p.Number] = p
 	}
@@ -172,7 +166,7 @@ func (x *transfer) confirmParts(ctx context.Context, up *upload, recorded []stat
 
 // openUpload records the intent, opens the upload, and records its ID.
 func (x *transfer) openUpload(ctx context.Context, partSize int64) (*upload, error) {
-	err := x.update(ctx, state.Pin{FileID: x.f.ID, Version: x.version}, state.IntendUpload{FileID: x.f.ID, PartSize: partSize})
+	err := x.update(ctx, state.Pin{FileID: x.f.ID, Version: x.src.version}, state.IntendUpload{FileID: x.f.ID, PartSize: partSize})
 	if err != nil {
 		return nil, err
 	}
@@ -183,23 +177,31 @@ func (x *transfer) openUpload(ctx context.Context, partSize int64) (*upload, err
 	if err := x.update(ctx, state.OpenUpload{FileID: x.f.ID, UploadID: id}); err != nil {
 		return nil, err
 	}
-	return newUpload(id, partSize, x.version.Length, x.o.Streams), nil
+	return newUpload(id, partSize, x.src.version.Length, x.o.Streams), nil
 }
 
-// fetchParts brings all parts into the bucket and makes the object. first, if
-// not nil, is a filled buffer that holds the first part.
-func (x *transfer) fetchParts(ctx context.Context, up *upload, first []byte) error {
+// fetchParts brings all parts into the bucket and makes the object.
+func (x *transfer) fetchParts(ctx context.Context, w *window, up *upload) error {
 	if x.digest == nil {
 		x.digest = newDigest(x.f.Filename, x.crc, x.caps.OwnCRC64ECMA)
 	}
-	err := x.stream(ctx, up, first)
+	var recorder sync.WaitGroup
+	recorder.Go(func() { x.record(ctx, w, up) })
+	err := w.each(func(number int32, body []byte) error { return x.handOver(ctx, w, up, number, body) })
 	up.wg.Wait() // whatever happened: what is in flight is finished and recorded
-	if f := up.failure(); f != nil {
+	up.end()
+	recorder.Wait()
+	if f := w.failure(); f != nil {
 		err = f
 	}
 	if err != nil {
 		return err
 	}
+	return x.finish(ctx, up)
+}
+
+// finish makes the object of all its parts.
+func (x *transfer) finish(ctx context.Context, up *upload) error {
 	marks, err := x.judge(ctx)
 	if err != nil {
 		return err
@@ -224,82 +226,128 @@ func (x *transfer) fetchParts(ctx context.Context, up *upload, first []byte) err
 	return x.stored(ctx, info, marks, len(up.parts))
 }
 
-// stream reads the source in order and hands its parts over.
-func (x *transfer) stream(ctx context.Context, up *upload, buf []byte) error {
-	n, end := len(buf), false
-	for number := int32(len(up.parts)) + 1; !up.complete(); number++ {
-		if buf == nil {
-			if err := x.reading.Err(); err != nil {
-				return err // between two parts: all that is in flight gets recorded
-			}
-			class, err := x.pool.take(x.reading, x.door(), poolClass(up.partSize, x.o.PartSize))
-			if err != nil {
-				return err
-			}
-			buf = class[:up.partSize]
-			if n, end, err = x.fill(ctx, buf); err != nil {
-				x.pool.put(x.door(), buf)
-				return err
-			}
-			if n == 0 {
-				x.pool.put(x.door(), buf)
-				return nil
-			}
-		}
-		if err := x.handOver(ctx, up, number, buf[:n]); err != nil {
-			return err
-		}
-		buf = nil
-		if end {
-			return nil
-		}
-	}
-	return nil
-}
-
-// handOver hashes a part and sends it. The buffer is given back in any case.
-func (x *transfer) handOver(ctx context.Context, up *upload, number int32, body []byte) error {
+// handOver has a part sent. The buffer is given back in any case.
+func (x *transfer) handOver(ctx context.Context, w *window, up *upload, number int32, body []byte) error {
 	part, err := x.hashed(up, number, body)
-	if err == nil {
-		err = up.failure()
-	}
 	if err != nil {
-		x.pool.put(x.door(), body)
+		w.free(body)
 		return err
 	}
-	up.slots <- struct{}{}
+	if old, ok := up.there[number]; ok { // the bucket has it, and it came out the same
+		w.free(body)
+		up.recorded(old)
+		x.course.done.Add(old.Size)
+		return nil
+	}
+	key := x.f.Key
 	up.wg.Go(func() {
+		up.slots <- struct{}{}
 		defer func() { <-up.slots }()
-		etag, err := x.dest.UploadPart(ctx, x.f.Key, up.id, number, body, part.CRC64NVME)
-		x.pool.put(x.door(), body)
+		defer w.free(body)
+		if w.failure() != nil {
+			return // the file has failed: what is not begun is not sent
+		}
+		etag, err := x.sendPart(ctx, w, key, up.id, part, body)
 		if err != nil {
-			up.fail(fromBucket(err))
+			w.fail(fromBucket(err))
 			return
 		}
 		part.ETag = etag
-		if err := x.o.Store.AddParts(ctx, x.ref, up.id, part); err != nil {
-			up.fail(err)
-			return
-		}
 		up.acknowledged(part)
-		x.course.done.Add(part.Size)
-		x.bucketBytes(x.ref.Tenant, part.Size)
 	})
 	return nil
 }
 
+// partRetries is how often a part that the bucket did not take is sent again
+// out of its buffer, the waits doubling from Options.Backoff to mostPartWait.
+// What the bucket client repeats at once by itself is not counted.
+const (
+	partRetries  = 3
+	mostPartWait = 20 * time.Second
+)
+
+// sendPart sends a part until the bucket has acknowledged it.
+func (x *transfer) sendPart(ctx context.Context, w *window, key, id string, p state.Part, body []byte) (etag string, err error) {
+	for try := 1; ; try++ {
+		etag, err = x.dest.UploadPart(ctx, key, id, p.Number, body, p.CRC64NVME)
+		switch fault.KindOf(err) {
+		case fault.Temporary, fault.Ambiguous, fault.Corrupt:
+		default:
+			return etag, err
+		}
+		wait := x.backoff(try, err)
+		if try > partRetries || wait > mostPartWait || x.gate.shut(w.owner.tenant, w.owner.dest) {
+			return "", err
+		}
+		x.o.Observer.Retried(x.ref.Tenant, SideBucket)
+		if sleep(w.take, wait) != nil {
+			return "", err // we are stopping, or the file has failed otherwise
+		}
+	}
+}
+
+// hashed makes the record of a part. What of it the digest has not taken yet,
+// it takes now.
 func (x *transfer) hashed(up *upload, number int32, body []byte) (state.Part, error) {
 	if number > maxParts {
 		return state.Part{}, x.tooLarge(x.digest.n)
 	}
-	p := state.Part{Number: number, Offset: x.digest.n, Size: int64(len(body)), CRC64NVME: crc64nvme.Checksum(body)}
+	p := state.Part{Number: number, Offset: int64(number-1) * up.partSize, Size: int64(len(body)), CRC64NVME: crc64nvme.Checksum(body)}
 	if old, ok := up.again[number]; ok && (old.CRC64NVME != p.CRC64NVME || old.Size != p.Size) {
 		return p, &startOver{fmt.Sprintf("part %d fetched again is not what it was", number)}
 	}
-	_, _ = x.digest.Write(body)
+	x.digest.take(body[x.digest.n-p.Offset:])
+	x.digest.join(p.CRC64NVME, p.Size)
 	var err error
 	p.Hash, err = x.digest.save()
 	return p, err
+}
+
+// acknowledged has a part recorded that the bucket has taken.
+func (u *upload) acknowledged(p state.Part) {
+	u.mu.Lock()
+	u.acked = append(u.acked, p)
+	u.mu.Unlock()
+	hint(u.news)
+}
+
+// end says that nothing more will be acknowledged.
+func (u *upload) end() {
+	u.mu.Lock()
+	u.ended = true
+	u.mu.Unlock()
+	hint(u.news)
+}
+
+// unrecorded returns what has been acknowledged since it was last asked.
+func (u *upload) unrecorded() (parts []state.Part, ended bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	parts, u.acked = u.acked, nil
+	return parts, u.ended
+}
+
+// record records acknowledged parts until the end, each time all that came in
+// while the last commit was under way: neither the source nor the bucket ever
+// waits for the disk.
+func (x *transfer) record(ctx context.Context, w *window, up *upload) {
+	for range up.news {
+		parts, ended := up.unrecorded()
+		if len(parts) > 0 {
+			if err := x.o.Store.AddParts(ctx, x.ref, up.id, parts...); err != nil {
+				w.fail(err)
+				parts = nil
+			}
+		}
+		up.recorded(parts...)
+		for _, p := range parts {
+			x.course.done.Add(p.Size)
+			x.bucketBytes(x.ref.Tenant, p.Size)
+		}
+		if ended {
+			return
+		}
+	}
 }
 
 // intentSlack allows for a bucket's clock that runs behind ours (S3 refuses

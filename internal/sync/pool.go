@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"archiver/internal/state"
 )
@@ -15,6 +16,10 @@ import (
 // a bucket, that would hold more than its share is passed over. Where there
 // are several the share is half of the pool, so that a slow side of one never
 // keeps the others waiting.
+//
+// A buffer that is lent is one that nobody waits for: a file reads ahead in
+// it. Whoever waits for longer than patience has one recalled, the longest
+// lent that helps; so what a slow source has borrowed keeps nobody waiting.
 type pool struct {
 	limit       int64
 	tenantShare int64
@@ -26,7 +31,18 @@ type pool struct {
 	byBucket map[state.Destination]int64
 	free     map[int64][][]byte
 	waiting  []*poolWaiter
+	loans    []*loan // the longest first
 }
+
+// loan is a buffer that was lent; recall asks for it back.
+type loan struct {
+	owner  door
+	recall func()
+}
+
+// patience is how long a file waits for a buffer before one that was lent is
+// recalled. Where all goes well, one comes back earlier.
+const patience = time.Second
 
 type poolWaiter struct {
 	owner door
@@ -71,10 +87,18 @@ func (p *pool) take(ctx context.Context, owner door, class int64) ([]byte, error
 	p.waiting = append(p.waiting, w)
 	p.grant()
 	p.mu.Unlock()
-	select {
-	case b := <-w.ready:
-		return b, nil
-	case <-ctx.Done():
+	for waits := true; waits; {
+		t := time.NewTimer(patience)
+		select {
+		case b := <-w.ready:
+			t.Stop()
+			return b, nil
+		case <-ctx.Done():
+			waits = false
+		case <-t.C:
+			p.recall(w)
+		}
+		t.Stop()
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,6 +111,57 @@ func (p *pool) take(ctx context.Context, owner door, class int64) ([]byte, error
 	}
 	p.giveBack(owner, <-w.ready) // it was granted meanwhile
 	return nil, ctx.Err()
+}
+
+// recall asks for the loan back, of those that keep w waiting, that was made
+// first.
+func (p *pool) recall(w *poolWaiter) {
+	p.mu.Lock()
+	tenant := p.byTenant[w.owner.tenant]+w.class > p.tenantShare
+	bucket := p.byBucket[w.owner.dest]+w.class > p.bucketShare
+	i := slices.IndexFunc(p.loans, func(l *loan) bool {
+		return (!tenant || l.owner.tenant == w.owner.tenant) && (!bucket || l.owner.dest == w.owner.dest)
+	})
+	if i < 0 {
+		p.mu.Unlock()
+		return
+	}
+	l := p.loans[i]
+	p.loans = slices.Delete(p.loans, i, i+1)
+	p.mu.Unlock()
+	l.recall()
+}
+
+// lend returns a buffer of class bytes if one is free that nobody waits for,
+// else nil. recall, which may be called once, at any time until keep, and from
+// another goroutine, is to have it given back with put.
+func (p *pool) lend(owner door, class int64, recall func()) ([]byte, *loan) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := &poolWaiter{owner: owner, class: class}
+	waited := slices.ContainsFunc(p.waiting, func(o *poolWaiter) bool {
+		return p.within(o) || o.owner.tenant == owner.tenant || o.owner.dest == owner.dest
+	})
+	if waited || !p.within(w) {
+		return nil, nil
+	}
+	b, ok := p.buffer(class)
+	if !ok {
+		return nil, nil
+	}
+	p.charge(w)
+	l := &loan{owner: owner, recall: recall}
+	p.loans = append(p.loans, l)
+	return b, l
+}
+
+// keep ends a loan: its buffer is not recalled any more.
+func (p *pool) keep(l *loan) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := slices.Index(p.loans, l); i >= 0 {
+		p.loans = slices.Delete(p.loans, i, i+1)
+	}
 }
 
 // put gives a buffer back.
@@ -117,17 +192,24 @@ func (p *pool) grant() {
 			return
 		}
 		p.waiting = append(p.waiting[:i], p.waiting[i+1:]...)
-		p.byTenant[w.owner.tenant] += w.class
-		p.byBucket[w.owner.dest] += w.class
+		p.charge(w)
 		w.ready <- b
 	}
 }
 
 // next returns the first waiter that may be served now, -1 if there is none.
 func (p *pool) next() int {
-	return slices.IndexFunc(p.waiting, func(w *poolWaiter) bool {
-		return p.byTenant[w.owner.tenant]+w.class <= p.tenantShare && p.byBucket[w.owner.dest]+w.class <= p.bucketShare
-	})
+	return slices.IndexFunc(p.waiting, p.within)
+}
+
+// within reports whether the buffer is within its owner's shares.
+func (p *pool) within(w *poolWaiter) bool {
+	return p.byTenant[w.owner.tenant]+w.class <= p.tenantShare && p.byBucket[w.owner.dest]+w.class <= p.bucketShare
+}
+
+func (p *pool) charge(w *poolWaiter) {
+	p.byTenant[w.owner.tenant] += w.class
+	p.byBucket[w.owner.dest] += w.class
 }
 
 // buffer returns a free buffer of the class or makes one, dropping free ones

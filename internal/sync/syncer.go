@@ -51,7 +51,7 @@ type Options struct {
 	Links        *Links
 
 	Concurrency int   // files at once, all tenants together
-	Streams     int   // parts of one file on their way to the bucket at once
+	Streams     int   // ranges of one file at once, and parts of it on their way to the bucket
 	PartSize    int64 // bytes
 	Memory      int64 // bytes of all part buffers; at least four times PartSize
 	MaxAttempts int
@@ -81,6 +81,7 @@ type Syncer struct {
 	pool    *pool
 	proofs  *proofs
 	gate    *gate
+	hosts   *hosts
 	flight  inFlight
 	moving  courses
 	moved   atomic.Uint64
@@ -107,7 +108,7 @@ func New(o Options) (*Syncer, error) {
 	}
 	s := &Syncer{
 		o: o, tenants: map[string]*Tenant{}, pool: newPool(o.Memory, len(o.Tenants), len(o.Destinations)),
-		gate: newGate(o.Clock, 15*o.Backoff), wake: make(chan struct{}, 1),
+		gate: newGate(o.Clock, 15*o.Backoff), hosts: newHosts(o.Clock), wake: make(chan struct{}, 1),
 		limiter: rate.NewLimiter(rate.Inf, int(o.PartSize)), put: newDeferrals(o.Clock),
 		flight: inFlight{of: map[string]int{}}, sealing: map[string]chan struct{}{},
 		moving: courses{set: map[*course]struct{}{}},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
 	"go.uber.org/zap"
@@ -13,9 +12,9 @@ import (
 	"archiver/internal/state"
 )
 
-// transfer is one claimed file on its way. It belongs to one goroutine; only
-// the goroutines that send parts share it, and they touch nothing but what upload
-// guards.
+// transfer is one claimed file on its way. It belongs to one goroutine. Those
+// that fetch parts share its origin and window (source.go, window.go), those
+// that send and record them its upload (parts.go), and nothing else.
 //
 // reading ends when the daemon takes no more: then no part is begun. The
 // context of work lets those in flight be finished and recorded.
@@ -29,19 +28,15 @@ type transfer struct {
 	caps state.Capabilities
 	log  *zap.Logger
 
-	reading context.Context //nolint:containedctx // a transfer is one call; this is its second argument, everywhere
-	version state.SourceVersion
-	pinned  bool
-	single  bool    // the source cannot be resumed: one stream, or from the start
-	crc     *uint64 // what the vendor's store says of the whole file
-	off     int64   // the next byte of the source
-	digest  *digest
-	course  course
-	seen    *state.ObjectInfo // what the bucket said of the object when it was stored
-	url     string            // of the last answer; secret
-	body    io.ReadCloser     // of the present answer, nil if there is none
-	fails   int               // of the source, in a row, without a byte
-	expired int               // links, in a row, without a byte
+	reading  context.Context //nolint:containedctx // a transfer is one call; this is its second argument, everywhere
+	src      *origin
+	crc      *uint64 // what the vendor's store says of the whole file
+	off      int64   // where reading begins: behind the parts that are there
+	lead     *stream // begins there; open makes it
+	parallel bool    // the file is read by several ranges at once
+	digest   *digest
+	course   course
+	seen     *state.ObjectInfo // what the bucket said of the object when it was stored
 }
 
 // runFile brings a claimed file as far as it gets now and records what came
@@ -50,9 +45,7 @@ func (s *Syncer) runFile(take, work context.Context, ref state.FileRef) {
 	x := &transfer{Syncer: s, t: s.tenants[ref.Tenant], ref: ref, reading: take}
 	x.log = s.o.Logger.With(zap.String("tenant", ref.Tenant), zap.String("record_id", ref.RecordID), zap.String("file_id", ref.FileID))
 	err := x.run(work)
-	if x.body != nil {
-		_ = x.body.Close() // read-only: nothing can be lost
-	}
+	s.hosts.leave(ref)
 	if err != nil && !errors.Is(err, errDone) {
 		x.conclude(work, err)
 	}
@@ -143,6 +136,9 @@ func (x *transfer) door() door { return door{x.ref.Tenant, x.f.Dest} }
 
 // fetch moves the bytes, from wherever the recorded parts end.
 func (x *transfer) fetch(ctx context.Context) error {
+	if err := x.hosts.enter(hostOf(x.f.SourcePath), x.ref); err != nil {
+		return err
+	}
 	if err := x.update(ctx, state.Start{FileID: x.f.ID}); err != nil {
 		return err
 	}
@@ -152,74 +148,92 @@ func (x *transfer) fetch(ctx context.Context) error {
 			return err
 		}
 	}
+	x.src = &origin{
+		Syncer: x.Syncer, source: x.t.Source, ref: x.ref, from: x.rec.AdoptedFrom, path: x.f.SourcePath, log: x.log, reading: x.reading,
+	}
 	up, err := x.resume(ctx)
 	if err != nil {
 		return err
 	}
-	if up == nil || !up.complete() {
-		if err := x.connect(ctx); err != nil {
-			return err
-		}
-		if err := x.weighLength(ctx); err != nil {
-			return err
-		}
+	if up != nil && up.complete() {
+		return x.finish(ctx, up)
+	}
+	source, stop := context.WithCancel(ctx)
+	defer stop()
+	if err := x.open(source, up); err != nil {
+		return err
+	}
+	defer func() { x.lead.close() }()
+	if err := x.weigh(ctx, source, up); err != nil {
+		return err
 	}
 	if up == nil {
-		return x.fetchNew(ctx)
+		return x.fetchNew(ctx, source, stop)
 	}
-	return x.fetchParts(ctx, up, nil)
+	w := x.newWindow(source, stop, up.partSize, int32(len(up.parts)))
+	defer w.close()
+	return x.fetchParts(ctx, w, up)
 }
 
-// fetchNew begins a file: the first buffer tells whether it needs parts.
-func (x *transfer) fetchNew(ctx context.Context) error {
+// weigh is weighLength, after which the lead begins at x.off again.
+func (x *transfer) weigh(ctx, source context.Context, up *upload) error {
+	if err := x.weighLength(ctx); err != nil {
+		return err
+	}
+	if x.lead.off == x.off {
+		return nil
+	}
+	declared := x.src.version.Length
+	if err := x.open(source, up); err != nil {
+		return err
+	}
+	if x.src.version.Length != declared {
+		return &startOver{"the source declares another length now"}
+	}
+	return nil
+}
+
+// fetchNew begins a file. Its first part tells what it is, and with that
+// whether anything is stored.
+func (x *transfer) fetchNew(ctx, source context.Context, stop func()) error {
 	x.digest = newDigest(x.f.Filename, x.crc, x.caps.OwnCRC64ECMA)
-	size := x.partSize()
-	if n := x.version.Length; n >= 0 {
-		if (n+size-1)/size > maxParts {
-			return x.tooLarge(n)
+	size, length := x.partSize(), x.src.version.Length
+	if length >= 0 {
+		if (length+size-1)/size > maxParts {
+			return x.tooLarge(length)
 		}
-		size = min(size, max(n, 1))
+		size = min(size, max(length, 1))
 	}
-	class := poolClass(size, x.o.PartSize)
-	if class > x.o.Memory/4 && class > x.o.PartSize {
-		return x.tooLarge(x.version.Length)
+	if class := poolClass(size, x.o.PartSize); class > x.o.Memory/4 && class > x.o.PartSize {
+		return x.tooLarge(length)
 	}
-	buf, err := x.pool.take(x.reading, x.door(), class)
+	w := x.newWindow(source, stop, size, 0)
+	defer w.close()
+	// A file that fits into one part, or may, is looked at as a whole.
+	p, n, done, err := w.await(func(p *piece) bool { return p.done || p.n >= headBytes && length > size })
 	if err != nil {
 		return err
 	}
-	up, err := x.begin(ctx, buf, size)
-	if up == nil || err != nil {
-		x.pool.put(x.door(), buf)
+	if err := x.sniff(p.buf[:n]); err != nil {
 		return err
 	}
-	return x.fetchParts(ctx, up, buf[:size]) // which gives the buffer back
-}
-
-// begin fills the first buffer. A file that ends in it, or whose object is
-// there already, is brought to its end; else the upload for its parts is
-// opened and returned.
-func (x *transfer) begin(ctx context.Context, buf []byte, size int64) (*upload, error) {
-	n, end, err := x.fill(ctx, buf[:size])
-	if err != nil {
-		return nil, err
-	}
-	if err := x.sniff(buf[:n]); err != nil {
-		return nil, err
-	}
-	if end {
-		return nil, x.putWhole(ctx, buf[:n])
+	if done && w.last(p) {
+		return x.putWhole(ctx, p.buf[:n])
 	}
 	there, err := x.dest.Head(ctx, x.f.Key, "")
 	switch {
 	case err == nil && x.claims(there):
-		return nil, x.readThrough(ctx, buf, size, there)
+		return x.readThrough(ctx, w, there)
 	case err == nil:
-		return nil, errOccupied
+		return errOccupied
 	case fault.KindOf(err) != fault.NotFound:
-		return nil, fromBucket(err)
+		return fromBucket(err)
 	}
-	return x.openUpload(ctx, size)
+	up, err := x.openUpload(ctx, size)
+	if err != nil {
+		return err
+	}
+	return x.fetchParts(ctx, w, up)
 }
 
 const maxParts = 10_000 // of one multipart upload, Amazon S3 User Guide, "multipart upload limits"
@@ -227,11 +241,11 @@ const maxParts = 10_000 // of one multipart upload, Amazon S3 User Guide, "multi
 // partSize is transfer.part_size, doubled until maxParts of it hold the file.
 func (x *transfer) partSize() int64 {
 	size := x.o.PartSize
-	if x.version.Length < 0 && x.f.DeclaredSize < 0 {
+	if x.src.version.Length < 0 && x.f.DeclaredSize < 0 {
 		// Nobody says how long it is: the largest parts reach furthest.
 		return max(size, x.o.Memory/4/size*size)
 	}
-	for l := max(x.version.Length, x.f.DeclaredSize); size*maxParts < l; {
+	for l := max(x.src.version.Length, x.f.DeclaredSize); size*maxParts < l; {
 		size *= 2
 	}
 	return size
