@@ -250,11 +250,11 @@ func (g *generation) bucketOf(tenant string, d state.Destination) *bucket.Bucket
 }
 
 // Backfill implements web.Backfills.
-func (a api) Backfill(ctx context.Context, keys []state.Key, wait time.Duration, progress func(apitype.Progress) error) (apitype.Summary, error) {
+func (a api) Backfill(ctx context.Context, keys *state.KeySet, wait time.Duration, progress func(apitype.Progress) error) (apitype.Summary, error) {
 	sum, err := a.Follow(ctx, keys, wait, progress)
 	out := apitype.Summary{
 		Recordings: map[string]int{}, Files: sum.Files, Bytes: sum.Bytes,
-		Attention: []apitype.Attention{}, Stuck: sum.Stuck, Interrupted: sum.Interrupted,
+		Attention: []apitype.Attention{}, MoreAttention: sum.MoreAttention, Stuck: sum.Stuck, Interrupted: sum.Interrupted,
 	}
 	for s, n := range sum.Recordings {
 		out.Recordings[string(s)] = n
@@ -266,7 +266,7 @@ func (a api) Backfill(ctx context.Context, keys []state.Key, wait time.Duration,
 }
 
 // DryRun implements web.Backfills.
-func (a api) DryRun(ctx context.Context, keys []state.Key, each func(apitype.Planned) error) error {
+func (a api) DryRun(ctx context.Context, keys *state.KeySet, each func(apitype.Planned) error) error {
 	g := a.generation()
 	return dryRun(ctx, g.cfg, g.vendors, a.store, keys, func(p Planned) error { return each(p.api()) })
 }

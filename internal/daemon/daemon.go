@@ -87,7 +87,7 @@ func Open(ctx context.Context, cfg *config.Config, o Options) (*Daemon, error) {
 		return nil, err
 	}
 	d := &Daemon{
-		o: o, store: store, links: archivesync.NewLinks(o.Clock),
+		o: o, store: store,
 		replaced: make(chan struct{}, 1), run: newRunning(),
 	}
 	if err := d.build(ctx, cfg); err != nil {
@@ -103,6 +103,7 @@ func (d *Daemon) build(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	d.buildMetrics(cfg)
+	d.links = archivesync.NewLinks(d.o.Clock, d.metrics.LinkRefreshed)
 	if d.current, err = d.generate(ctx, cfg); err != nil {
 		return err
 	}

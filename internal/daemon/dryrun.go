@@ -52,12 +52,12 @@ const refusals = 3
 
 // DryRun asks the vendor once about each recording, at the tenant's own rate,
 // and tells each, in the order of keys, what a backfill would fetch. Nothing
-// is tracked, downloaded or asked of a bucket. keys are ascending and unique;
-// without any it is everything that known and the configuration name. known
-// is nil where nothing is known. A file that several listings name is counted
-// once. Errors: each's, ctx's, known's, and a tenant whose key is refused;
-// what the vendor says of one recording is in Planned.Err.
-func DryRun(ctx context.Context, cfg *config.Config, o Options, known Known, keys []state.Key, each func(Planned) error) error {
+// is tracked, downloaded or asked of a bucket. Without keys it is everything
+// that known and the configuration name. known is nil where nothing is known. A
+// file that several listings name is counted once. Errors: each's, ctx's,
+// known's, and a tenant whose key is refused; what the vendor says of one
+// recording is in Planned.Err.
+func DryRun(ctx context.Context, cfg *config.Config, o Options, known Known, keys *state.KeySet, each func(Planned) error) error {
 	vendors := map[string]*meetingapi.Client{}
 	for _, name := range cfg.TenantNames() {
 		v, err := vendorClient(cfg.Tenants[name], o, nil)
@@ -71,8 +71,8 @@ func DryRun(ctx context.Context, cfg *config.Config, o Options, known Known, key
 }
 
 // dryRun is DryRun with the clients that there are.
-func dryRun(ctx context.Context, cfg *config.Config, vendors map[string]*meetingapi.Client, known Known, keys []state.Key, each func(Planned) error) error {
-	if len(keys) == 0 {
+func dryRun(ctx context.Context, cfg *config.Config, vendors map[string]*meetingapi.Client, known Known, keys *state.KeySet, each func(Planned) error) error {
+	if keys.Len() == 0 {
 		var err error
 		if keys, err = everything(ctx, cfg, known); err != nil {
 			return err
@@ -88,7 +88,7 @@ func dryRun(ctx context.Context, cfg *config.Config, vendors map[string]*meeting
 	queue := make(chan chan heard, cfg.Poll.Concurrency)
 	asking.Go(func() {
 		defer close(queue)
-		for _, k := range keys {
+		for _, k := range keys.All() {
 			place := make(chan heard, 1)
 			select {
 			case queue <- place:
@@ -136,7 +136,7 @@ func ask(ctx context.Context, v *meetingapi.Client, k state.Key) heard {
 // planner turns answers into plans, one after the other.
 type planner struct {
 	known   Known
-	keys    []state.Key
+	keys    *state.KeySet
 	counted map[state.FileRef]struct{} // files of recordings that are not among keys
 	refused map[string]int             // in a row, by tenant; -1 once its key was accepted
 }
@@ -203,7 +203,7 @@ func (p *planner) judge(h heard) error {
 // will not be asked for, and no listing before has named it.
 func (p *planner) first(tenant string, it meetingapi.Identified) bool {
 	owner := state.Key{Tenant: tenant, RecordID: it.Owner}
-	if _, asked := slices.BinarySearchFunc(p.keys, owner, compareKeys); asked {
+	if _, asked := p.keys.Find(owner); asked {
 		return false
 	}
 	ref := state.FileRef{Key: owner, FileID: it.FileID}
@@ -236,11 +236,11 @@ func compareKeys(a, b state.Key) int {
 }
 
 // everything is what a backfill without ids follows, but for what has ended.
-func everything(ctx context.Context, cfg *config.Config, known Known) ([]state.Key, error) {
-	var keys []state.Key
+func everything(ctx context.Context, cfg *config.Config, known Known) (*state.KeySet, error) {
+	var keys state.KeySetBuilder
 	for _, name := range cfg.TenantNames() {
 		for _, id := range cfg.Tenants[name].RecordIDs {
-			keys = append(keys, state.Key{Tenant: name, RecordID: id})
+			keys.Add(state.Key{Tenant: name, RecordID: id})
 		}
 		q := state.Query{Tenant: name, Limit: 1000, Statuses: []state.Status{
 			state.Waiting, state.Archiving, state.Archived, state.Quarantined, state.DeletionUnconfirmed,
@@ -251,11 +251,10 @@ func everything(ctx context.Context, cfg *config.Config, known Known) ([]state.K
 				return nil, err
 			}
 			for _, r := range page.Items {
-				keys = append(keys, r.ID())
+				keys.Add(r.ID())
 			}
 			q.Cursor = page.NextCursor
 		}
 	}
-	slices.SortFunc(keys, compareKeys)
-	return slices.Compact(keys), nil
+	return keys.Set(), nil
 }

@@ -32,7 +32,7 @@ func dryRun(t *testing.T, w *world, known daemon.Known, ids ...string) ([]daemon
 	}
 	before := w.vendor.Counts()
 	var out []daemon.Planned
-	err = daemon.DryRun(t.Context(), cfg, daemon.Options{Logger: zap.NewNop()}, known, keys, func(p daemon.Planned) error {
+	err = daemon.DryRun(t.Context(), cfg, daemon.Options{Logger: zap.NewNop()}, known, state.KeySetOf(keys...), func(p daemon.Planned) error {
 		out = append(out, p)
 		return nil
 	})
@@ -154,12 +154,12 @@ func TestDryRunEnds(t *testing.T) {
 	}
 	enough := errors.New("enough")
 	keys := []state.Key{key("a"), key("b"), key("c")}
-	err = daemon.DryRun(t.Context(), cfg, daemon.Options{}, nil, keys, func(daemon.Planned) error { return enough })
+	err = daemon.DryRun(t.Context(), cfg, daemon.Options{}, nil, state.KeySetOf(keys...), func(daemon.Planned) error { return enough })
 	if !errors.Is(err, enough) {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	err = daemon.DryRun(ctx, cfg, daemon.Options{}, nil, keys, func(daemon.Planned) error { cancel(); return nil })
+	err = daemon.DryRun(ctx, cfg, daemon.Options{}, nil, state.KeySetOf(keys...), func(daemon.Planned) error { cancel(); return nil })
 	if !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}

@@ -27,7 +27,7 @@ func (d *Daemon) Backfill(take, work context.Context, keys []state.Key, wait tim
 			cut()
 		}
 	})
-	sum, err := d.Follow(following, keys, wait, func(apitype.Progress) error { return nil })
+	sum, err := d.Follow(following, state.KeySetOf(keys...), wait, func(apitype.Progress) error { return nil })
 	stop()
 	wg.Wait()
 	if rerr != nil {
@@ -35,3 +35,6 @@ func (d *Daemon) Backfill(take, work context.Context, keys []state.Key, wait tim
 	}
 	return sum, errors.Join(take.Err(), err)
 }
+
+// NamedAttention is how many recordings a summary names.
+const NamedAttention = namedAttention

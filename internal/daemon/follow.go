@@ -3,57 +3,32 @@ package daemon
 import (
 	"context"
 	"errors"
-	"maps"
 	"time"
 
 	"archiver/internal/apitype"
 	"archiver/internal/state"
 )
 
-// Summary is what came of following recordings.
-type Summary struct {
-	Recordings  map[state.Status]int // of the recordings followed
-	Files       int                  // verified
-	Bytes       int64                // of them
-	Attention   []Attention          // what needs a person, or more time
-	Stuck       bool                 // nothing moved any more though work was left
-	Interrupted bool                 // the archiver was told to stop
-}
-
-// Attention is a recording that is not, or not quite, as it should be.
-type Attention struct {
-	Key    state.Key
-	Status state.Status
-	Why    string
-}
-
 // follower looks on until nothing more is to be had of some recordings now. It
-// looks at those that an event names, and now and then at all.
+// looks at those that an event names, and bit by bit at all that are open.
 type follower struct {
-	d        *Daemon
-	started  time.Time
-	wait     time.Duration
-	seen     uint64 // last event looked at
-	movedAt  time.Time
-	most     map[state.FileRef]int64 // bytes in the bucket that a file in flight was seen to have
-	followed map[state.Key]struct{}
-	open     map[state.Key]tally // not done yet
-	sum      tally               // of all that was looked at
-	counts   map[stage]int       // of open
-}
+	followed
+	d       *Daemon
+	started time.Time
+	wait    time.Duration
+	all     bool                // everything that is tracked
+	others  state.KeySetBuilder // what was tracked meanwhile, and is not followed: of all
 
-// tally is what is known of the files of a recording.
-type tally struct {
-	stage            stage
-	files, verified  int
-	bytes, bytesDone int64
-}
+	seen       uint64              // last event looked at
+	redirected map[string]struct{} // tenants with recordings that were when they were first looked at
+	traced     bool                // what those led to is followed
+	suspended  map[string]string   // tenants, as of this round
+	sweep      int                 // where the next look at those that are open begins
+	movedAt    time.Time
+	most       map[state.FileRef]int64 // bytes in the bucket that a file in flight was seen to have
 
-func (t *tally) add(o tally, sign int) {
-	t.files += sign * o.files
-	t.verified += sign * o.verified
-	t.bytes += int64(sign) * o.bytes
-	t.bytesDone += int64(sign) * o.bytesDone
+	report     func(apitype.Progress) error
+	nextReport time.Time
 }
 
 // Follow tracks the recordings and looks on until each of them, and each that
@@ -62,17 +37,20 @@ func (t *tally) add(o tally, sign int) {
 // up to wait from now. No keys: everything that is tracked. It needs Run to be
 // under way; once that was told to stop, the summary says what is true when it
 // has stopped. progress is told at least once a second and ends the following
-// by an error. Errors: ctx's, progress's, the store's.
-func (d *Daemon) Follow(ctx context.Context, keys []state.Key, wait time.Duration, progress func(apitype.Progress) error) (Summary, error) {
+// by an error; what was named is tracked all the same. Memory: keys, a byte for
+// each, about 50 for one with files under way and 200 for an adopted one.
+// Errors: ctx's, progress's, the store's.
+func (d *Daemon) Follow(ctx context.Context, keys *state.KeySet, wait time.Duration, progress func(apitype.Progress) error) (Summary, error) {
 	r := d.present()
 	f := &follower{
-		d: d, started: d.o.Clock(), movedAt: d.o.Clock(), wait: wait,
-		followed: map[state.Key]struct{}{}, open: map[state.Key]tally{}, counts: map[stage]int{}, most: map[state.FileRef]int64{},
+		followed: newFollowed(nil), d: d, started: d.o.Clock(), movedAt: d.o.Clock(), wait: wait,
+		redirected: map[string]struct{}{}, most: map[state.FileRef]int64{}, report: progress,
 	}
-	if err := f.begin(ctx, keys); err != nil {
-		return Summary{}, err
+	interrupted, err := f.begin(ctx, keys, r)
+	stuck := false
+	if err == nil && !interrupted {
+		stuck, interrupted, err = f.follow(ctx, r)
 	}
-	stuck, interrupted, err := f.follow(ctx, r, progress)
 	if err != nil {
 		return Summary{}, err
 	}
@@ -88,123 +66,126 @@ func (d *Daemon) Follow(ctx context.Context, keys []state.Key, wait time.Duratio
 	return sum, err
 }
 
-// begin tracks what was named and finds out what to follow.
-func (f *follower) begin(ctx context.Context, keys []state.Key) (err error) {
-	if f.seen, err = f.d.store.LastEvent(ctx); err != nil {
-		return err
-	}
-	if len(keys) > 0 {
-		return f.named(ctx, keys)
-	}
-	cfg := f.d.generation().cfg
-	for name, t := range cfg.Tenants {
-		for _, id := range t.RecordIDs {
-			f.add(state.Key{Tenant: name, RecordID: id})
-		}
-		err := f.each(ctx, state.Query{Tenant: name}, func(r state.Recording) { f.add(r.ID()) })
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
+const (
+	// stillAfter is how long nothing may move before a backfill with
+	// transfers left gives up; --wait if that is longer.
+	stillAfter = 10 * time.Minute
+	// lookEvery is how often events are looked at.
+	lookEvery = 200 * time.Millisecond
+	// lookShare is what part of the time may go into looking at all that is
+	// open, a twentieth: some things become due without an event.
+	lookShare = 20
+)
 
-// named tracks the recordings and follows them, and what an earlier run has
-// adopted in their place.
-func (f *follower) named(ctx context.Context, keys []state.Key) error {
-	if _, err := f.d.store.Track(ctx, keys); err != nil {
-		return err
-	}
-	f.d.wake()
-	for _, k := range keys {
-		f.add(k)
-	}
-	for _, k := range keys {
-		r, err := f.d.store.Get(ctx, k)
-		if err != nil {
-			return err
-		}
-		if r.Status != state.Redirected {
-			continue
-		}
-		err = f.each(ctx, state.Query{Tenant: k.Tenant}, func(a state.Recording) {
-			if a.AdoptedFrom == k.RecordID {
-				f.add(a.ID())
-			}
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (f *follower) add(k state.Key) {
-	if _, ok := f.followed[k]; ok {
-		return
-	}
-	f.followed[k] = struct{}{}
-	f.put(k, tally{stage: stageWorking})
-}
-
-// put notes what is known of a recording that is not done.
-func (f *follower) put(k state.Key, t tally) {
-	f.drop(k)
-	f.open[k] = t
-	f.sum.add(t, +1)
-	f.counts[t.stage]++
-}
-
-func (f *follower) drop(k state.Key) {
-	if t, ok := f.open[k]; ok {
-		f.sum.add(t, -1)
-		f.counts[t.stage]--
-		delete(f.open, k)
-	}
-}
-
-// each calls fn for every recording that q selects.
-func (f *follower) each(ctx context.Context, q state.Query, fn func(state.Recording)) error {
-	q.Limit = 1000
+// follow looks until nothing is left to do, or the archiver stops. stuck:
+// something is, but nothing moves any more.
+func (f *follower) follow(ctx context.Context, r *running) (stuck, interrupted bool, err error) {
+	t := time.NewTicker(lookEvery)
+	defer t.Stop()
 	for {
-		p, err := f.d.store.List(ctx, q)
+		behind, err := f.round(ctx)
+		if err == nil {
+			err = f.tell()
+		}
 		if err != nil {
-			return err
+			return false, false, err
 		}
-		for _, r := range p.Items {
-			fn(r)
+		if !behind {
+			if done, stuck := f.over(); done {
+				return stuck, false, f.report(f.progress())
+			}
+			select {
+			case <-ctx.Done():
+			case <-r.stopping:
+			case <-t.C:
+			}
 		}
-		if p.NextCursor == "" {
-			return nil
+		select {
+		case <-ctx.Done():
+			return false, false, ctx.Err()
+		case <-r.stopping:
+			return false, true, nil
+		default:
 		}
-		q.Cursor = p.NextCursor
 	}
+}
+
+// round looks at what has changed, and at some of what is open. behind: there
+// is more to look at before it is known how far all are.
+func (f *follower) round(ctx context.Context) (behind bool, err error) {
+	begun := time.Now()
+	f.suspended = f.d.generation().poller.Suspended()
+	if behind, err = f.catchUp(ctx, begun.Add(lookEvery)); err != nil || behind {
+		return behind, err
+	}
+	first := f.counts[stageUnseen] > 0
+	until := time.Now().Add(lookEvery / lookShare)
+	if first {
+		until = begun.Add(lookEvery)
+	}
+	if err := f.lookOn(ctx, first, until); err != nil {
+		return false, err
+	}
+	if f.counts[stageUnseen] == 0 && !f.traced {
+		err = f.trace(ctx)
+	}
+	return f.counts[stageUnseen] > 0, err
 }
 
 // catchUp reads the events since the last look: they say what was adopted,
-// what has changed, and whether anything moves at all.
-func (f *follower) catchUp(ctx context.Context) (touched map[state.Key]struct{}, err error) {
-	touched = map[state.Key]struct{}{}
-	for {
+// what has changed, and whether anything moves at all. behind: time is up, and
+// there are more.
+func (f *follower) catchUp(ctx context.Context, until time.Time) (behind bool, err error) {
+	for time.Now().Before(until) {
 		events, err := f.d.store.Events(ctx, f.seen, 1000)
 		if err != nil || len(events) == 0 {
-			return touched, err
+			return false, err
 		}
+		touched := map[int]struct{}{}
 		for _, e := range events {
-			f.seen = e.Seq
-			if moves(e.Type) {
-				f.movedAt = f.d.o.Clock()
-			}
-			k := state.Key{Tenant: e.Tenant, RecordID: e.RecordID}
-			if e.Type == state.EventTracked && e.Detail != "" {
-				if _, ok := f.followed[state.Key{Tenant: e.Tenant, RecordID: e.Detail}]; ok {
-					f.add(k)
-				}
-			}
-			if _, ok := f.open[k]; ok {
-				touched[k] = struct{}{}
+			if i, ok := f.heed(e); ok {
+				touched[i] = struct{}{}
 			}
 		}
+		for i := range touched {
+			if err := f.look(ctx, i); err != nil {
+				return false, err
+			}
+		}
+	}
+	return true, nil
+}
+
+// heed takes note of an event and returns the place of a recording that is to
+// be looked at because of it.
+func (f *follower) heed(e state.Event) (place int, ok bool) {
+	f.seen = e.Seq
+	if moves(e.Type) {
+		f.movedAt = f.d.o.Clock()
+	}
+	k := state.Key{Tenant: e.Tenant, RecordID: e.RecordID}
+	if e.Type == state.EventTracked {
+		f.tracked(k, e.Detail)
+		return 0, false // there is nothing to see yet
+	}
+	if e.Type == state.EventVerified {
+		delete(f.most, state.FileRef{Key: k, FileID: e.FileID})
+	}
+	place, ok = f.openAt(k)
+	return place, ok && f.stages[place] != stageUnseen
+}
+
+// tracked follows what a recording that is followed has led to.
+func (f *follower) tracked(k state.Key, from string) {
+	if _, ok := f.find(k); ok {
+		return
+	}
+	_, ours := f.find(state.Key{Tenant: k.Tenant, RecordID: from})
+	switch {
+	case from != "" && (ours || f.all):
+		f.add(k)
+	case f.all:
+		f.others.Add(k)
 	}
 }
 
@@ -220,104 +201,44 @@ func moves(t state.EventType) bool {
 	}
 }
 
-const (
-	// stillAfter is how long nothing may move before a backfill with
-	// transfers left gives up; --wait if that is longer.
-	stillAfter = 10 * time.Minute
-	// lookEvery is how often events are looked at.
-	lookEvery = 200 * time.Millisecond
-	// lookShare is what part of the time may go into looking at all that is
-	// open, a twentieth: some things become due without an event.
-	lookShare = 20
-)
-
-// follow looks until nothing is left to do, or the archiver stops. stuck:
-// something is, but nothing moves any more.
-func (f *follower) follow(ctx context.Context, r *running, progress func(apitype.Progress) error) (stuck, interrupted bool, err error) {
-	t := time.NewTicker(lookEvery)
-	defer t.Stop()
-	var nextAll, nextReport time.Time
-	for {
-		touched, err := f.catchUp(ctx)
-		if err != nil {
-			return false, false, err
+// lookOn goes on, until some time or once round, with looking at what is open;
+// at what was never looked at alone, if that is so for some.
+func (f *follower) lookOn(ctx context.Context, first bool, until time.Time) error {
+	for range len(f.stages) {
+		i := f.sweep % len(f.stages)
+		f.sweep = i + 1
+		if s := f.stages[i]; s == stageDone || first && s != stageUnseen {
+			continue
 		}
-		begun := time.Now()
-		all := begun.After(nextAll)
-		if err := f.look(ctx, touched, all); err != nil {
-			return false, false, err
-		}
-		if all {
-			nextAll = time.Now().Add(time.Since(begun)*lookShare - lookEvery/2)
-		}
-		if begun.After(nextReport) {
-			nextReport = begun.Add(time.Second - lookEvery/2)
-			if err := progress(f.progress()); err != nil {
-				return false, false, err
-			}
-		}
-		if done, stuck := f.over(); done {
-			return stuck, false, progress(f.progress())
-		}
-		select {
-		case <-ctx.Done():
-			return false, false, ctx.Err()
-		case <-r.stopping:
-			return false, true, nil
-		case <-t.C:
-		}
-	}
-}
-
-// look finds out how far recordings are.
-func (f *follower) look(ctx context.Context, touched map[state.Key]struct{}, all bool) error {
-	keys := maps.Keys(touched)
-	if all {
-		keys = maps.Keys(maps.Clone(f.open))
-	}
-	now := f.d.o.Clock()
-	suspended := f.d.generation().poller.Suspended()
-	for k := range keys {
-		r, err := f.d.store.Get(ctx, k)
-		if errors.Is(err, state.ErrNotFound) {
-			continue // a record_id of the configuration that the poller is about to track
-		}
-		if err != nil {
+		if err := f.look(ctx, i); err != nil {
 			return err
 		}
-		_, isSuspended := suspended[k.Tenant]
-		t := tallied(r)
-		t.stage = f.stage(r, isSuspended, now)
-		f.drop(k)
-		if t.stage == stageDone {
-			f.sum.add(t, +1)
-		} else {
-			f.put(k, t)
+		if time.Now().After(until) {
+			return nil
 		}
 	}
 	return nil
 }
 
-// tallied counts the files of a recording.
-func tallied(r state.Recording) tally {
-	var t tally
-	for _, f := range r.Files {
-		if f.Superseded {
-			continue
+// look finds out how far a recording is.
+func (f *follower) look(ctx context.Context, place int) error {
+	k := f.at(place)
+	r, err := f.d.store.Get(ctx, k)
+	if errors.Is(err, state.ErrNotFound) {
+		if f.stages[place] == stageUnseen { // a record_id of the configuration that the poller is about to track
+			f.note(place, stageWorking, tally{})
 		}
-		t.files++
-		switch {
-		case f.Phase == state.Verified:
-			t.verified++
-			t.bytes += f.Size
-			t.bytesDone += f.Size
-		case f.Version != nil && f.Version.Length >= 0:
-			t.bytes += f.Version.Length
-		default:
-			t.bytes += max(f.DeclaredSize, 0)
-		}
+		return nil
 	}
-	return t
+	if err != nil {
+		return err
+	}
+	if r.Status == state.Redirected && f.stages[place] == stageUnseen && !f.traced && !f.all {
+		f.redirected[k.Tenant] = struct{}{}
+	}
+	_, suspended := f.suspended[k.Tenant]
+	f.note(place, f.stage(r, suspended, f.d.o.Clock()), tallied(r))
+	return nil
 }
 
 // over reports whether there is nothing left to look for.
@@ -347,15 +268,25 @@ func (f *follower) flowing(files []apitype.InFlight) bool {
 	return more
 }
 
+// tell reports how far it all is, if it is time.
+func (f *follower) tell() error {
+	now := time.Now()
+	if now.Before(f.nextReport) {
+		return nil
+	}
+	f.nextReport = now.Add(time.Second - lookEvery/2)
+	return f.report(f.progress())
+}
+
 // progress says how far it all is.
 func (f *follower) progress() apitype.Progress {
 	p := apitype.Progress{
-		Recordings: len(f.followed), Done: len(f.followed) - len(f.open), Waiting: f.counts[stageWaiting],
-		Files: f.sum.files, FilesDone: f.sum.verified, Bytes: f.sum.bytes, BytesDone: f.sum.bytesDone,
+		Recordings: f.recordings(), Done: f.done(), Waiting: f.counts[stageWaiting],
+		Files: int(f.sum.files), FilesDone: int(f.sum.verified), Bytes: f.sum.bytes, BytesDone: f.sum.bytesDone,
 		InFlight: []apitype.InFlight{},
 	}
 	for _, t := range f.d.inFlight() {
-		if _, ok := f.open[state.Key{Tenant: t.Tenant, RecordID: t.RecordID}]; ok {
+		if _, ok := f.openAt(state.Key{Tenant: t.Tenant, RecordID: t.RecordID}); ok {
 			p.BytesDone += t.Transferred
 			p.InFlight = append(p.InFlight, t)
 		}

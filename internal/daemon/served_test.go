@@ -404,3 +404,24 @@ func (s *attended) rewritten(r *strings.Replacer) *config.Config {
 	}
 	return cfg
 }
+
+// TestForbiddenWhileItWaits: a call of delRecordFile that waits its turn under
+// api_rate is not made once deletion is forbidden.
+func TestForbiddenWhileItWaits(t *testing.T) {
+	t.Parallel()
+	s := attend(t, worldOptions{tenant: "    delete_source: {enabled: true, after: 0s}\n", rate: "0.5"})
+	s.recording("one", 1000)
+	if status, text := s.post("/api/v1/recordings", `{"record_ids":["one"]}`); status != 200 {
+		t.Fatalf("track: %d %s", status, text)
+	}
+	// The warrant is stored; the call has to wait for two seconds.
+	s.awaits("the warrant", func() bool { return s.status("one") == state.Deleting })
+	if err := s.reload(func(o *worldOptions) { o.tenant = "    delete_source: {enabled: false}\n" }); err != nil {
+		t.Fatal(err)
+	}
+	before := s.vendor.Counts()["delRecordFile"]
+	s.awaits("its end", func() bool { return s.status("one") != state.Deleting })
+	if n := s.vendor.Counts()["delRecordFile"]; n != before {
+		t.Errorf("delRecordFile was called after it was forbidden")
+	}
+}

@@ -1,25 +1,21 @@
 package daemon
 
 import (
-	"cmp"
-	"context"
-	"errors"
-	"maps"
-	"slices"
 	"time"
 
-	"archiver/internal/explain"
 	"archiver/internal/state"
 )
 
 // stage says how far a recording is: whether it is done, waits for the vendor,
 // or is being worked on.
-type stage int
+type stage uint8
 
 const (
-	stageDone stage = iota
-	stageWaiting
+	stageUnseen stage = iota // not looked at yet
 	stageWorking
+	stageWaiting
+	stageDone
+	stages = iota
 )
 
 func (f *follower) stage(r state.Recording, suspended bool, now time.Time) stage {
@@ -66,28 +62,4 @@ func openFiles(r state.Recording) int {
 		}
 	}
 	return n
-}
-
-func (f *follower) summary(ctx context.Context) (Summary, error) {
-	sum := Summary{Recordings: map[state.Status]int{}}
-	keys := slices.SortedFunc(maps.Keys(f.followed), func(x, y state.Key) int {
-		return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.RecordID, y.RecordID))
-	})
-	for _, k := range keys {
-		r, err := f.d.store.Get(ctx, k)
-		if errors.Is(err, state.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return sum, err
-		}
-		t := tallied(r)
-		sum.Recordings[r.Status]++
-		sum.Files += t.verified
-		sum.Bytes += t.bytesDone
-		if why := explain.Attention(r); why != "" {
-			sum.Attention = append(sum.Attention, Attention{Key: k, Status: r.Status, Why: why})
-		}
-	}
-	return sum, nil
 }

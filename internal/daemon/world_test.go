@@ -1,6 +1,7 @@
 package daemon_test
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -80,6 +81,7 @@ type worldOptions struct {
 	other    string // top-level YAML
 	part     string // transfer.part_size; "" is 5MiB
 	transfer string // of transfer, indented by 2
+	rate     string // tenants.acme.api_rate; "" is 10000
 	sink     zapcore.Core
 
 	tenantIDs []string // tenants.acme.record_ids
@@ -126,7 +128,7 @@ func (w *world) configFile() string {
   acme:
     api_url: %s
     auth: %s
-    api_rate: 10000
+    api_rate: %s
     allow_loopback: true
 %s%sstorage:
   endpoint: %s
@@ -145,7 +147,7 @@ transfer:
   max_attempts: 4
   stall_timeout: 5s
 %sshutdown_grace: 10s
-%s`, w.vendor.APIURL(), authKey, w.extra.tenant, idsLine(w.extra.tenantIDs), w.proxy.Endpoint(), w.bucket, access, secret, w.extra.storage,
+%s`, w.vendor.APIURL(), authKey, cmp.Or(w.extra.rate, "10000"), w.extra.tenant, idsLine(w.extra.tenantIDs), w.proxy.Endpoint(), w.bucket, access, secret, w.extra.storage,
 		filepath.Join(w.dir, "state.db"), part, w.extra.transfer, w.extra.other)
 	path := filepath.Join(w.dir, "archiver.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

@@ -32,6 +32,9 @@ type request struct {
 	priority Priority
 	once     bool   // never repeated; what may have reached the vendor is ambiguous
 	unclear  string // the hint of an ambiguous outcome
+	// permit is asked when the call's turn has come, right before it is made;
+	// its error ends the call, of which nothing was sent. nil: it is permitted.
+	permit func() error
 }
 
 // answer is what the vendor said, once it was a success.
@@ -58,6 +61,11 @@ func (c *Client) call(ctx context.Context, r request) (answer, error) {
 	for attempt := 1; ; attempt++ {
 		if err := c.gate.wait(ctx, r.priority); err != nil {
 			return answer{}, stopped(err).fault(r)
+		}
+		if r.permit != nil {
+			if err := r.permit(); err != nil {
+				return answer{}, err
+			}
 		}
 		start := time.Now()
 		a, f := c.attempt(ctx, r, payload)

@@ -47,10 +47,12 @@ func (c *Client) GetRecords(ctx context.Context, recordID string, p Priority) (L
 
 // DelRecordFile deletes a recording's files at the vendor, for good. It is
 // sent once and never repeated; fault.Ambiguous means that the vendor may have
-// deleted them: ask getRecords.
-func (c *Client) DelRecordFile(ctx context.Context, recordID string) error {
+// deleted them: ask getRecords. permit, if not nil, is asked when the call's
+// turn under Rate has come, right before it is made; its error is returned as it
+// is, and nothing was sent.
+func (c *Client) DelRecordFile(ctx context.Context, recordID string, permit func() error) error {
 	_, err := c.call(ctx, request{
-		name: "delRecordFile", subject: recordID, once: true, priority: Urgent,
+		name: "delRecordFile", subject: recordID, once: true, priority: Urgent, permit: permit,
 		body:    map[string]string{"recordId": recordID},
 		unclear: "ask getRecords whether its files are still listed",
 	})

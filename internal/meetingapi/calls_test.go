@@ -174,7 +174,7 @@ func TestSuccessWithoutID(t *testing.T) {
 func TestInvalidSubjectIsNotSent(t *testing.T) {
 	c, v, _ := serve(t, reply{body: `{"code":"200","state":1}`})
 	for _, id := range []string{"", "a\nb", "\xff", strings.Repeat("x", 65)} {
-		if err := c.DelRecordFile(t.Context(), id); fault.KindOf(err) != fault.Rejected {
+		if err := c.DelRecordFile(t.Context(), id, nil); fault.KindOf(err) != fault.Rejected {
 			t.Errorf("%q: %v", id, err)
 		}
 		if _, err := c.OpenRecord(t.Context(), id); fault.KindOf(err) != fault.Rejected {
@@ -214,7 +214,7 @@ func TestOversize(t *testing.T) {
 		if fault.KindOf(err) != fault.Temporary || !strings.Contains(err.Error(), "larger than 8 MiB") || len(v.requests()) != 1 {
 			t.Errorf("%d bytes: %v", size, err)
 		}
-		if err := c.DelRecordFile(t.Context(), "R1"); fault.KindOf(err) != fault.Ambiguous {
+		if err := c.DelRecordFile(t.Context(), "R1", nil); fault.KindOf(err) != fault.Ambiguous {
 			t.Errorf("%d bytes: %v", size, err)
 		}
 	}
@@ -237,7 +237,7 @@ func TestCanceledBeforeSending(t *testing.T) {
 	c, v, _ := serve(t, reply{body: `{"code":"200","state":1}`})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := c.DelRecordFile(ctx, "R1"); fault.KindOf(err) != fault.Canceled {
+	if err := c.DelRecordFile(ctx, "R1", nil); fault.KindOf(err) != fault.Canceled {
 		t.Error(err)
 	}
 	if n := len(v.requests()); n != 0 {

@@ -92,11 +92,11 @@ func TestCAFile(t *testing.T) {
 	if _, err := c.GetRecords(t.Context(), "R1", Background); err != nil {
 		t.Error(err)
 	}
-	if err := c.DelRecordFile(t.Context(), "R1"); err != nil {
+	if err := c.DelRecordFile(t.Context(), "R1", nil); err != nil {
 		t.Error(err)
 	}
 	c, o := dial(t, Options{BaseURL: srv.URL})
-	err := c.DelRecordFile(t.Context(), "R1")
+	err := c.DelRecordFile(t.Context(), "R1", nil)
 	if fault.KindOf(err) != fault.Temporary || !strings.Contains(err.Error(), "ca_file") {
 		t.Errorf("untrusted: %v", err)
 	}
@@ -181,7 +181,7 @@ func TestProxy(t *testing.T) {
 		if _, err := c.GetRecords(t.Context(), "R1", Background); err != nil {
 			t.Error(err)
 		}
-		if err := c.DelRecordFile(t.Context(), "R1"); err != nil {
+		if err := c.DelRecordFile(t.Context(), "R1", nil); err != nil {
 			t.Error(err)
 		}
 		c.Close()
@@ -193,7 +193,7 @@ func TestProxy(t *testing.T) {
 	p.refuse = true
 	for _, base := range []string{plain.URL, secure.URL} {
 		c, _ := dial(t, Options{BaseURL: base, CAFile: ca, Proxy: withUser.String()})
-		err := c.DelRecordFile(t.Context(), "R1")
+		err := c.DelRecordFile(t.Context(), "R1", nil)
 		if fault.KindOf(err) != fault.Temporary || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v is %s", base, err, fault.KindOf(err))
 		}
@@ -235,7 +235,7 @@ func TestConnections(t *testing.T) {
 		t.Errorf("%d connections for 10 polls", n)
 	}
 	for range 3 {
-		if err := c.DelRecordFile(t.Context(), "R1"); err != nil {
+		if err := c.DelRecordFile(t.Context(), "R1", nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -255,7 +255,7 @@ func TestStaleConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		srv.CloseClientConnections()
-		if err := c.DelRecordFile(t.Context(), "R1"); err != nil {
+		if err := c.DelRecordFile(t.Context(), "R1", nil); err != nil {
 			t.Fatal(err)
 		}
 	}

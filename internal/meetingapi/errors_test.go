@@ -159,7 +159,7 @@ func TestNotJSON(t *testing.T) {
 			if strings.HasSuffix(o.labels[0], " 200") {
 				t.Errorf("observed %q", o.labels)
 			}
-			if err := c.DelRecordFile(t.Context(), "R1"); fault.KindOf(err) != tt.once {
+			if err := c.DelRecordFile(t.Context(), "R1", nil); fault.KindOf(err) != tt.once {
 				t.Errorf("delRecordFile: %v is %s", err, fault.KindOf(err))
 			}
 		})
@@ -212,7 +212,7 @@ func TestLostReply(t *testing.T) {
 	}
 	// An answer that ends too early.
 	c, _, _ := serve(t, reply{body: "{", header: map[string]string{"Content-Length": "100"}})
-	if err := c.DelRecordFile(t.Context(), "R1"); fault.KindOf(err) != fault.Ambiguous {
+	if err := c.DelRecordFile(t.Context(), "R1", nil); fault.KindOf(err) != fault.Ambiguous {
 		t.Error(err)
 	}
 }
@@ -234,7 +234,7 @@ func TestNotSent(t *testing.T) {
 	c.fresh.DialContext = func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "vendor.invalid", IsNotFound: true}}
 	}
-	if err := c.DelRecordFile(t.Context(), "R1"); fault.KindOf(err) != fault.Temporary || !strings.Contains(err.Error(), "check api_url") {
+	if err := c.DelRecordFile(t.Context(), "R1", nil); fault.KindOf(err) != fault.Temporary || !strings.Contains(err.Error(), "check api_url") {
 		t.Errorf("DNS: %v", err)
 	}
 }
@@ -253,7 +253,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 		if o.labels[0] != "getRecords "+strconv.Itoa(status) {
 			t.Errorf("observed %q", o.labels)
 		}
-		if err := c.DelRecordFile(t.Context(), "R1"); fault.KindOf(err) != fault.Temporary {
+		if err := c.DelRecordFile(t.Context(), "R1", nil); fault.KindOf(err) != fault.Temporary {
 			t.Errorf("%d: %v", status, err)
 		}
 	}
@@ -307,7 +307,7 @@ func TestBadAuthIsNotSent(t *testing.T) {
 	c, v, _ := serve(t, reply{body: `{"code":"200","state":1}`})
 	missing := errors.New("open key: no such file")
 	c.opts.Auth = func() (string, error) { return "", missing }
-	if err := c.DelRecordFile(t.Context(), "R1"); fault.KindOf(err) != fault.Unauthorized || !errors.Is(err, missing) || len(v.requests()) != 0 {
+	if err := c.DelRecordFile(t.Context(), "R1", nil); fault.KindOf(err) != fault.Unauthorized || !errors.Is(err, missing) || len(v.requests()) != 0 {
 		t.Error(err)
 	}
 	c.opts.Auth = func() (string, error) { return "会议 800", nil } // the document allows an address

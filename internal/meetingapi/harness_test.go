@@ -193,7 +193,7 @@ func do(ctx context.Context, c *Client, call string) (string, error) {
 		_, err := c.GetRecords(ctx, "R1", Background)
 		return "", err
 	case "delRecordFile":
-		return "", c.DelRecordFile(ctx, "R1")
+		return "", c.DelRecordFile(ctx, "R1", nil)
 	case "openRecord":
 		return c.OpenRecord(ctx, "1866")
 	case "closeRecord":

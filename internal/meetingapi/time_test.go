@@ -137,7 +137,7 @@ func TestAttemptTimeout(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		c := inMemory(t, Options{}, script(hang))
-		err := c.DelRecordFile(t.Context(), "R1")
+		err := c.DelRecordFile(t.Context(), "R1", nil)
 		if fault.KindOf(err) != fault.Ambiguous || !strings.Contains(err.Error(), "no answer within 30s") {
 			t.Error(err)
 		}
@@ -148,7 +148,7 @@ func TestAttemptTimeout(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		}))
-		if err := c.DelRecordFile(t.Context(), "R1"); fault.KindOf(err) != fault.Ambiguous {
+		if err := c.DelRecordFile(t.Context(), "R1", nil); fault.KindOf(err) != fault.Ambiguous {
 			t.Error(err)
 		}
 	})

@@ -267,7 +267,7 @@ func (c Rekey) apply(m *move) error {
 	if err := m.reserve(f, c.Keys); err != nil {
 		return err
 	}
-	f.Upload, f.NextAttemptAt = nil, time.Time{}
+	f.Upload, f.NextAttemptAt, f.Spoiled = nil, time.Time{}, false
 	m.phase(f, Discovered, Event{Type: EventRestarted, Detail: "another object lies at " + old})
 	return nil
 }
@@ -324,6 +324,7 @@ func (c QuarantineFile) apply(m *move) error {
 	}
 	m.phase(f, FileQuarantined, Event{Type: EventQuarantined, Reason: c.Reason, Detail: c.Detail})
 	f.Reason = c.Reason
+	f.Spoiled = f.Spoiled || c.Reason == VerifyFailed
 	return nil
 }
 

@@ -200,6 +200,10 @@ type File struct {
 	VerifiedAt time.Time `json:"verified_at,omitzero"`
 	ReadbackAt time.Time `json:"readback_at,omitzero"` // last time all bytes were read back and equal
 	Marks      Marks     `json:"marks,omitzero"`
+
+	// Spoiled: what lies at Key was shown not to be what was archived. Whatever
+	// the bucket says of that object later, it is not taken for this file.
+	Spoiled bool `json:"spoiled,omitempty"`
 }
 
 // Upload is a multipart upload of ours, or the intent to open one (ID "").

@@ -158,13 +158,15 @@ func (s *Syncer) execute(ctx context.Context, t *Tenant, w warrant) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("the evidence of warrant %s was older than %s before the call could be made: %w", w.ID, warrantLife, err)
 	}
-	if !t.Delete().Enabled {
+	return t.Vendor.DelRecordFile(ctx, w.RecordID, func() error {
+		if t.Delete().Enabled {
+			return nil
+		}
 		return &fault.Error{
 			Op: "delete the source of", Subject: w.RecordID, Kind: fault.Forbidden,
 			Err: errors.New("delete_source.enabled was turned off after the warrant was stored"),
 		}
-	}
-	return t.Vendor.DelRecordFile(ctx, w.RecordID)
+	})
 }
 
 // confirm settles a warrant whose outcome is not known, because we were

@@ -29,7 +29,7 @@ type Links struct {
 	// asked for it, goes through the same rules.
 	ask   func(ctx context.Context, k state.Key) error
 	clock func() time.Time
-	// refreshing is told of each link that is asked for, and why; New sets it.
+	// refreshing is told of each link that is asked for, and why.
 	refreshing func(tenant, reason string)
 
 	flight singleflight.Group
@@ -47,8 +47,12 @@ type link struct {
 }
 
 // NewLinks returns an empty cache; SetAsk must be called before it is used.
-func NewLinks(clock func() time.Time) *Links {
-	return &Links{clock: clock, refreshing: nobody{}.LinkRefreshed, byKey: map[state.Key]map[string]link{}}
+// refreshing is told of each link that is asked for, and why; nil: nobody counts.
+func NewLinks(clock func() time.Time, refreshing func(tenant, reason string)) *Links {
+	if refreshing == nil {
+		refreshing = nobody{}.LinkRefreshed
+	}
+	return &Links{clock: clock, refreshing: refreshing, byKey: map[state.Key]map[string]link{}}
 }
 
 // SetAsk says how a recording is polled. Poller and syncer need each other

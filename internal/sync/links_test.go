@@ -29,7 +29,7 @@ func fileOf(l meetingapi.Listing) state.FileRef {
 // bounded number of calls, however many ask at once.
 func TestLinksOfDelistedFiles(t *testing.T) {
 	t.Parallel()
-	l := NewLinks(time.Now)
+	l := NewLinks(time.Now, nil)
 	var asked atomic.Int64
 	l.SetAsk(func(context.Context, state.Key) error { asked.Add(1); return nil })
 	var wg sync.WaitGroup
@@ -51,7 +51,7 @@ func TestLinksOfDelistedFiles(t *testing.T) {
 func TestLinks(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_600_000_000, 0)
-	l := NewLinks(func() time.Time { return now })
+	l := NewLinks(func() time.Time { return now }, nil)
 	url := "http://host/1866_094309.mp4?Expires=1600003600"
 	f := fileOf(listing(url))
 	asked := 0
@@ -93,7 +93,7 @@ func TestLinks(t *testing.T) {
 
 func TestLinksAreBounded(t *testing.T) {
 	t.Parallel()
-	l := NewLinks(time.Now)
+	l := NewLinks(time.Now, nil)
 	for i := range maxLinks + 10 {
 		it := listing("http://host/a.mp4")
 		it.Items[0].RecordID = string(rune('a'+i%26)) + time.Unix(int64(i), 0).Format("150405.000000000") + time.Unix(int64(i), 0).Format("0102")

@@ -56,8 +56,8 @@ func (x *transfer) unguarded() bool { return !x.caps.ConditionalPut || !x.caps.C
 // put writes the object; where one lies there already that claims to be this
 // file (the state was lost), it is proven and adopted instead.
 func (x *transfer) put(ctx context.Context, body []byte) (state.ObjectInfo, error) {
-	if x.unguarded() {
-		// The bucket would overwrite: look first.
+	if x.unguarded() || x.f.Spoiled {
+		// The bucket would overwrite, or take what is there for ours: look first.
 		info, err := x.dest.Head(ctx, x.f.Key, "")
 		if err == nil {
 			return x.adopt(ctx, info)
@@ -89,7 +89,9 @@ func (x *transfer) adoptThere(ctx context.Context) (state.ObjectInfo, error) {
 // adopt compares an object of the bucket with the bytes that were just read
 // from the source. nil: it is this file, whole and proven.
 func (x *transfer) adopt(ctx context.Context, info state.ObjectInfo) (state.ObjectInfo, error) {
-	if !x.claims(info) || info.Size != x.digest.n {
+	// A store repeats the checksum that it was given, also of bytes that have
+	// rotted since: of a spoiled object nothing is believed any more.
+	if x.f.Spoiled || !x.claims(info) || info.Size != x.digest.n {
 		return info, errOccupied
 	}
 	_, err := prove(ctx, x.dest, x.caps, expectation{

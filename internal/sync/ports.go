@@ -27,7 +27,9 @@ type Store interface {
 // function alone, which takes a warrant.
 type Vendor interface {
 	GetRecords(ctx context.Context, recordID string, p meetingapi.Priority) (meetingapi.Listing, error)
-	DelRecordFile(ctx context.Context, recordID string) error
+	// DelRecordFile asks permit when its turn under api_rate has come, right
+	// before the one request is made; permit's error is returned as it is.
+	DelRecordFile(ctx context.Context, recordID string, permit func() error) error
 }
 
 // Source reads the bytes behind a presigned URL.

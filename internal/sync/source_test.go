@@ -15,7 +15,7 @@ import (
 // the link of before takes the one that is known by now.
 func TestRelinkOnce(t *testing.T) {
 	t.Parallel()
-	links := NewLinks(time.Now)
+	links := NewLinks(time.Now, nil)
 	item := func(n int) meetingapi.Listing {
 		return meetingapi.Listing{Items: []meetingapi.Item{{
 			RecordID: "r", StartTime: time.Unix(0, 0), StopTime: time.Unix(60, 0), DownURL: fmt.Sprintf("http://files.example.com/a.mp4?sign=%d", n),

@@ -113,7 +113,6 @@ func New(o Options) (*Syncer, error) {
 		flight: inFlight{of: map[string]int{}}, sealing: map[string]chan struct{}{},
 		moving: courses{set: map[*course]struct{}{}},
 	}
-	o.Links.refreshing = o.Observer.LinkRefreshed
 	s.proofs = newProofs(o)
 	for i := range o.Tenants {
 		name := o.Tenants[i].Name

@@ -222,7 +222,7 @@ func (x *transfer) fetchNew(ctx, source context.Context, stop func()) error {
 	}
 	there, err := x.dest.Head(ctx, x.f.Key, "")
 	switch {
-	case err == nil && x.claims(there):
+	case err == nil && !x.f.Spoiled && x.claims(there):
 		return x.readThrough(ctx, w, there)
 	case err == nil:
 		return errOccupied

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -94,6 +96,36 @@ func TestVerify(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"full_object ok": 6}, w.told.verified); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A store repeats the checksum that it was given, also of bytes that have
+// rotted: once that was seen, the object is not taken for the file again.
+func TestVerifyFindsRot(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int64{4000, 12 << 20} { // one PutObject; parts
+		w := newWorld(t)
+		r := w.archive("r", size)
+		key := r.Files[0].Key
+		f, err := os.OpenFile(filepath.Join(store.DataDir(), w.bucket, key), os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt([]byte("rotten"), size/2); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		w.verify("r", false, ok) // nobody can see it without reading
+		w.verify("r", true, mismatch)
+		w.update("r", state.Retry{})
+		w.until("it is archived again", func() bool { return w.get("r").Status == state.Archived })
+		again := w.get("r").Files[0]
+		if again.Key == key || again.Spoiled {
+			t.Errorf("%d bytes: the rotten object was taken for the file again: %+v", size, again)
+		}
+		w.verify("r", true, okDeep)
 	}
 }
 

@@ -202,7 +202,7 @@ func TestEveryFileArrives(t *testing.T) {
 			defer cancel()
 			s := &Syncer{
 				pool: newPool(parts*tiny, 3, 2), hosts: newHosts(time.Now),
-				o: Options{Links: NewLinks(time.Now), Observer: nobody{}, Streams: streams, PartSize: tiny, Memory: parts * tiny, Clock: time.Now},
+				o: Options{Links: NewLinks(time.Now, nil), Observer: nobody{}, Streams: streams, PartSize: tiny, Memory: parts * tiny, Clock: time.Now},
 			}
 			errs := make(chan error, len(journeys))
 			var files sync.WaitGroup
@@ -240,7 +240,7 @@ func TestEveryFileArrives(t *testing.T) {
 func TestStalledSourceLends(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &Syncer{pool: newPool(6*tiny, 1, 1), hosts: newHosts(time.Now), o: Options{
-			Links: NewLinks(time.Now), Observer: nobody{}, Streams: 6, PartSize: tiny, Memory: 6 * tiny, Clock: time.Now,
+			Links: NewLinks(time.Now, nil), Observer: nobody{}, Streams: 6, PartSize: tiny, Memory: 6 * tiny, Clock: time.Now,
 		}}
 		ref := state.FileRef{Key: state.Key{Tenant: "t", RecordID: "r"}, FileID: "f"}
 		s.o.Links.byKey[ref.Key] = map[string]link{state.Identity("f"): {url: "http://h/f"}}

@@ -134,7 +134,7 @@ func (w *world) build(access, secret string) {
 	fail(err)
 	w.t.Cleanup(b.Close)
 	w.dest = state.Destination{Endpoint: b.Endpoint(), Bucket: b.Name()}
-	links := archivesync.NewLinks(time.Now)
+	links := archivesync.NewLinks(time.Now, w.told.LinkRefreshed)
 	log := zaptest.NewLogger(w.t)
 	w.options = &archivesync.Options{
 		Store: w.store, Links: links, Destinations: map[state.Destination]archivesync.Destination{w.dest: b},
