@@ -3,7 +3,9 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -45,6 +47,7 @@ func New(o Options) (*API, error) {
 	}
 	c.Security = []map[string][]string{{"token": {}}}
 	c.AllowAdditionalPropertiesByDefault = true // fields may be added to answers
+	c.RejectUnknownQueryParameters = true       // a typo must not select everything
 	h := humago.New(a.mux, c)
 	a.recordings(h)
 	a.imports(h)
@@ -58,12 +61,30 @@ func New(o Options) (*API, error) {
 }
 
 // Local serves the socket and this process: whoever gets here has the rights
-// of the socket. Answers name the state.
+// of the socket. Answers name the state, and a request that names another one
+// is refused: two states may lie in one directory.
 func (a *API) Local() http.Handler {
 	return patient(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(socket.StateHeader, a.o.StateName)
-		a.mux.ServeHTTP(w, r)
+		if meant := r.Header.Get(socket.StateHeader); meant != "" && meant != a.o.StateName {
+			refuse(w, problem(http.StatusMisdirectedRequest, "other_state", fmt.Sprintf(
+				"this archiver has the state %s, not %s; see that state.path in the configuration names the state of the archiver that runs, and give each state a directory of its own",
+				a.o.StateName, meant)))
+			return
+		}
+		a.route(w, r)
 	}), a.stall)
+}
+
+// route serves a request whose path means itself: net/http would redirect the
+// others, with a page of HTML.
+func (a *API) route(w http.ResponseWriter, r *http.Request) {
+	p := r.URL.EscapedPath()
+	if clean := path.Clean("/" + p); p != clean && p != clean+"/" {
+		refuse(w, problem(http.StatusNotFound, "not_found", "there is nothing at this path; "+clean+" is what it means"))
+		return
+	}
+	a.mux.ServeHTTP(w, r)
 }
 
 // unknown answers for paths and methods that there are not.

@@ -1,12 +1,10 @@
 package web
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -44,28 +42,33 @@ func (a *API) backfill(_ context.Context, in *backfillInput) (*huma.StreamRespon
 		return nil, problem(http.StatusUnprocessableEntity, "invalid", fmt.Sprintf("wait %q is no duration such as 15m", in.Wait))
 	}
 	var (
-		keys    []state.Key
+		named   state.KeySetBuilder
 		invalid []apitype.Invalid
 	)
 	tenants := a.o.Archiver.Tenants()
 	d := idReader{
 		tenant: only(in.Tenant, tenants), tenants: tenants,
-		key:     func(k state.Key) error { keys = append(keys, k); return nil },
+		key:     func(k state.Key) error { named.Add(k); return nil },
 		invalid: func(i apitype.Invalid) error { invalid = append(invalid, i); return nil },
 	}
 	if err := d.read(in.humaContext.BodyReader()); err != nil {
 		return nil, problem(http.StatusBadRequest, "broken_off", err.Error()+"; nothing was tracked")
 	}
+	u := in.humaContext.URL()
+	for _, flag := range []string{"all", "dry_run"} { // "?dry_run" must not begin the real thing
+		if q := u.Query(); q.Has(flag) && q.Get(flag) == "" {
+			return nil, problem(http.StatusUnprocessableEntity, "invalid", flag+" has no value; write "+flag+"=true")
+		}
+	}
 	switch {
-	case in.All && len(keys)+len(invalid) > 0:
+	case in.All && in.Tenant != "":
+		return nil, problem(http.StatusUnprocessableEntity, "invalid", "all=true means every tenant; leave tenant out, or list the recordings")
+	case in.All && named.Len()+len(invalid) > 0:
 		return nil, problem(http.StatusUnprocessableEntity, "invalid", "all=true and a list contradict each other")
-	case !in.All && len(keys)+len(invalid) == 0:
+	case !in.All && named.Len()+len(invalid) == 0:
 		return nil, problem(http.StatusUnprocessableEntity, "invalid", "the list names no recording; all=true means everything that is tracked")
 	}
-	slices.SortFunc(keys, func(x, y state.Key) int {
-		return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.RecordID, y.RecordID))
-	})
-	keys = slices.Compact(keys)
+	keys := named.Set()
 	return &huma.StreamResponse{Body: func(hc huma.Context) { //nolint:contextcheck // it has the request, whose context is the one
 		r, w := humago.Unwrap(hc)
 		w.Header().Set("Content-Type", "application/x-ndjson")
@@ -75,7 +78,7 @@ func (a *API) backfill(_ context.Context, in *backfillInput) (*huma.StreamRespon
 				return
 			}
 		}
-		if in.All || len(keys) > 0 {
+		if in.All || keys.Len() > 0 {
 			a.follow(r.Context(), l, in.DryRun, keys, wait)
 			return
 		}
@@ -84,7 +87,7 @@ func (a *API) backfill(_ context.Context, in *backfillInput) (*huma.StreamRespon
 }
 
 // follow writes what is told, and what came of it at the end.
-func (a *API) follow(ctx context.Context, l *lines, dry bool, keys []state.Key, wait time.Duration) {
+func (a *API) follow(ctx context.Context, l *lines, dry bool, keys *state.KeySet, wait time.Duration) {
 	var (
 		sum apitype.Summary
 		err error

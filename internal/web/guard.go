@@ -17,7 +17,7 @@ func (a *API) Public(listen string) http.Handler {
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, problem(http.StatusForbidden, "cross_origin", "a web page of another origin may not do this"))
 	}))
-	next := a.authorized(origin.Handler(a.mux))
+	next := a.authorized(origin.Handler(http.HandlerFunc(a.route)))
 	return patient(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")

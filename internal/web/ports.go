@@ -67,12 +67,12 @@ type Conferences interface {
 
 // Backfills follows recordings until they are archived.
 type Backfills interface {
-	// Backfill tracks keys (none: follows everything that is tracked) and
-	// reports progress at least once a second until nothing more is to be had
+	// Backfill tracks keys, to the end even if ctx ends meanwhile (none:
+	// follows everything that is tracked), and reports progress at least once a second until nothing more is to be had
 	// of them now, ctx ends, or the archiver is told to stop.
-	Backfill(ctx context.Context, keys []state.Key, wait time.Duration, progress func(apitype.Progress) error) (apitype.Summary, error)
+	Backfill(ctx context.Context, keys *state.KeySet, wait time.Duration, progress func(apitype.Progress) error) (apitype.Summary, error)
 	// DryRun tells each recording's plan; nothing is tracked or downloaded.
-	DryRun(ctx context.Context, keys []state.Key, each func(apitype.Planned) error) error
+	DryRun(ctx context.Context, keys *state.KeySet, each func(apitype.Planned) error) error
 }
 
 // Options configure the API. All but Token, Hosts and Metrics are required.

@@ -176,12 +176,16 @@ func (p *ports) List(context.Context, string) (out []apitype.Conference, _ error
 	return out, nil
 }
 
-func (p *ports) Backfill(ctx context.Context, keys []state.Key, wait time.Duration, progress func(apitype.Progress) error) (apitype.Summary, error) {
-	return p.backfill(ctx, keys, wait, progress)
+func (p *ports) Backfill(ctx context.Context, keys *state.KeySet, wait time.Duration, progress func(apitype.Progress) error) (apitype.Summary, error) {
+	var listed []state.Key
+	for _, k := range keys.All() {
+		listed = append(listed, k)
+	}
+	return p.backfill(ctx, listed, wait, progress)
 }
 
-func (p *ports) DryRun(_ context.Context, keys []state.Key, each func(apitype.Planned) error) error {
-	for _, k := range keys {
+func (p *ports) DryRun(_ context.Context, keys *state.KeySet, each func(apitype.Planned) error) error {
+	for _, k := range keys.All() {
 		if err := each(apitype.Planned{Tenant: k.Tenant, RecordID: k.RecordID, Others: []string{}}); err != nil {
 			return err
 		}
