@@ -425,3 +425,16 @@ func TestForbiddenWhileItWaits(t *testing.T) {
 		t.Errorf("delRecordFile was called after it was forbidden")
 	}
 }
+
+// TestListedIsDueAtOnce: what the configuration lists is asked about in the
+// first run, however far away the second one is.
+func TestListedIsDueAtOnce(t *testing.T) {
+	w := settled(t, worldOptions{})
+	w.recording("two", 1000)
+	d := w.with(keys{
+		"poll.schedule": "@every 24h", "tenants.acme.record_ids": []string{"one"}, "tenants.acme.record_ids_file": w.file("ids", "two\n"),
+	})
+	w.runs(d)
+	w.becomes(d, "one", state.Archived)
+	w.becomes(d, "two", state.Archived)
+}

@@ -210,7 +210,12 @@ func (p *Poller) Run(ctx context.Context) error {
 func (p *Poller) runs(ctx context.Context, t *tenant) {
 	for ctx.Err() == nil {
 		t.again.Store(false)
-		if _, err := p.runTenant(ctx, t, p.opts.Clock()); err != nil && ctx.Err() == nil {
+		// First of all, so that what the configuration lists is due in this run.
+		err := p.track(ctx, t)
+		if err == nil {
+			_, err = p.runTenant(ctx, t, p.opts.Clock())
+		}
+		if err != nil && ctx.Err() == nil {
 			t.log.Error("poll run ended early", zap.Error(err))
 		}
 		if !t.again.Load() {
