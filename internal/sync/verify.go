@@ -32,7 +32,8 @@ type Verified struct {
 // that is not what was archived quarantines its file, so that a person sees it,
 // the source is not deleted, and a retry fetches it anew, beside the wrong
 // object; but nothing is changed of a recording whose source is being, or was,
-// deleted, nor of a superseded file.
+// deleted, nor of a superseded file. What an earlier verification has
+// quarantined is told again, until it is archived anew.
 //
 // The errors are about the recording as a whole: state.ErrNotFound, ctx's, or
 // the store's; with one, the files that were looked at are returned too.
@@ -43,6 +44,10 @@ func (s *Syncer) Verify(ctx context.Context, k state.Key, deep bool) ([]Verified
 	}
 	var out []Verified
 	for _, f := range rec.Files {
+		if f.Phase == state.FileQuarantined && f.Reason == state.VerifyFailed && !f.Superseded {
+			out = append(out, Verified{File: f, Result: ResultMismatch, Err: fmt.Errorf("it is quarantined since this was found: %s", f.Error)})
+			continue
+		}
 		if f.Phase != state.Verified {
 			continue
 		}

@@ -187,7 +187,7 @@ func TestVerifyMissing(t *testing.T) {
 	if s := w.get("r").Status; s != state.Quarantined {
 		t.Errorf("it is %s", s)
 	}
-	w.verify("r", false) // nothing of it is archived now
+	w.verify("r", false, mismatch) // told again, though it is set aside // nothing of it is archived now
 	if _, err := w.Verify(t.Context(), key("nobody"), false); !errors.Is(err, state.ErrNotFound) {
 		t.Errorf("an unknown recording: %v", err)
 	}
