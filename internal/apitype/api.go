@@ -96,7 +96,7 @@ type TrackLine struct {
 type Verification struct {
 	Tenant   string         `json:"tenant"`
 	RecordID string         `json:"record_id"`
-	OK       bool           `json:"ok"` // every file matches
+	OK       bool           `json:"ok"` // there is a file, and every one matches
 	Files    []VerifiedFile `json:"files"`
 }
 
@@ -205,12 +205,13 @@ type Progress struct {
 
 // Summary is what came of a backfill.
 type Summary struct {
-	Recordings  map[string]int `json:"recordings"` // followed, by status
-	Files       int            `json:"files"`      // verified
-	Bytes       int64          `json:"bytes"`      // of them
-	Attention   []Attention    `json:"attention"`
-	Stuck       bool           `json:"stuck"`       // nothing moved any more though work was left
-	Interrupted bool           `json:"interrupted"` // the archiver was told to stop
+	Recordings    map[string]int `json:"recordings"`     // followed, by status
+	Files         int            `json:"files"`          // verified
+	Bytes         int64          `json:"bytes"`          // of them
+	Attention     []Attention    `json:"attention"`      // at most 1,000
+	MoreAttention int            `json:"more_attention"` // recordings that need it and are not named
+	Stuck         bool           `json:"stuck"`          // nothing moved any more though work was left
+	Interrupted   bool           `json:"interrupted"`    // the archiver was told to stop
 }
 
 // Attention is a recording that is not, or not quite, as it should be.

@@ -39,6 +39,9 @@ type Options struct {
 	Logger *zap.Logger                             // required
 	// Tracked, if not nil, is called after a recordId was tracked.
 	Tracked func()
+	// Stopping, if not nil, reports that no more calls are made: what is asked
+	// for is refused as "stopping".
+	Stopping func() bool
 	// Timeout bounds one call to the vendor, repetitions included, since it
 	// does not end with whoever asked for it; 0 is 2m30s.
 	Timeout time.Duration
@@ -59,8 +62,16 @@ func New(o Options) *Controller {
 	if o.Tracked == nil {
 		o.Tracked = func() {}
 	}
-	return &Controller{o: o, flights: flights{m: map[state.ConferenceRef]chan struct{}{}}}
+	if o.Stopping == nil {
+		o.Stopping = func() bool { return false }
+	}
+	return &Controller{o: o, flights: flights{stopping: o.Stopping, m: map[state.ConferenceRef]chan struct{}{}}}
 }
+
+// Wait returns when no call is under way any more, or with ctx's error. Calls
+// that are asked for later are not waited for: it is meant for when Stopping
+// has become true.
+func (c *Controller) Wait(ctx context.Context) error { return c.flights.over(ctx) }
 
 // StartRecord calls openRecord, once. Errors are *Error.
 func (c *Controller) StartRecord(ctx context.Context, tenant, conferenceKey string) (apitype.Conference, error) {
@@ -142,7 +153,10 @@ func (c *Controller) start(ctx context.Context, t task) (apitype.Conference, err
 	if err != nil {
 		return apitype.Conference{}, err
 	}
-	release, busy := c.flights.begin(t.ref)
+	release, busy, err := c.flights.begin(t.ref)
+	if err != nil {
+		return apitype.Conference{}, t.stopping()
+	}
 	if busy != nil {
 		return apitype.Conference{}, t.refuse(409, codeBusy, errBusy, "see what came of it, then try again")
 	}
@@ -204,6 +218,9 @@ func (c *Controller) stop(ctx context.Context, t task) (apitype.Conference, erro
 		return apitype.Conference{}, err
 	}
 	release, err := c.flights.wait(ctx, t.ref)
+	if errors.Is(err, errStopping) {
+		return apitype.Conference{}, t.stopping()
+	}
 	if err != nil {
 		return apitype.Conference{}, t.refuse(503, codeBusy, fmt.Errorf("%w: %w", errBusy, err), "nothing was called; try again")
 	}

@@ -28,6 +28,7 @@ const (
 	codeUnknownTenant = "unknown_tenant"
 	codeBadKey        = "bad_request"
 	codeBusy          = "busy"       // another call for it is under way
+	codeStopping      = "stopping"   // the archiver takes no more calls
 	codeUnresolved    = "unresolved" // an earlier call's effect is not known
 	codeAmbiguous     = "ambiguous"  // this call's effect is not known
 	codeState         = "state"      // the state could not be read or written
@@ -40,7 +41,10 @@ const (
 // noLive is what to think of a vendor that does not know openLive.
 const noLive = "this vendor has no live streams: openLive exists in the public cloud only"
 
-var errBusy = errors.New("another start or stop of it is under way")
+var (
+	errBusy     = errors.New("another start or stop of it is under way")
+	errStopping = errors.New("the archiver is stopping")
+)
 
 // refusal is what a code of the vendor means to whoever asked.
 type refusal struct {
@@ -76,6 +80,10 @@ func (t task) subject() string {
 
 func (t task) refuse(status int, code string, err error, hint string) *Error {
 	return &Error{Status: status, Code: code, Message: t.subject() + ": " + err.Error() + "; " + hint, Err: err}
+}
+
+func (t task) stopping() *Error {
+	return t.refuse(503, codeStopping, errStopping, "nothing was called; try again when it runs again")
 }
 
 func unknownTenant(op, tenant string) *Error {

@@ -154,7 +154,16 @@ func isOrigin(s string) error {
 	if utf8.RuneCountInString(s) > 128 {
 		return errors.New("has more than the 128 characters that the vendor allows")
 	}
-	return isWebURL(s)
+	u, err := parseURL(s, "http", "https")
+	switch {
+	case err != nil:
+		return err
+	case u.User != nil:
+		return errors.New("has a user or password in it, which an origin can't have")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(s, "#"):
+		return errors.New("has a query or a fragment, which an origin can't have")
+	}
+	return nil
 }
 
 // isBucket is wider than Amazon's rules for new buckets: older ones, and other

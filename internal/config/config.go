@@ -31,6 +31,8 @@ type Config struct {
 	ShutdownGrace time.Duration // 0 or more
 	Log           Log
 	Warnings      []Problem // what works, but is hardly meant
+
+	certificates map[string]string // fingerprints of the ca_files when this was loaded
 }
 
 // Tenant is one account at the vendor.
@@ -163,7 +165,12 @@ func Load(path string, env func(string) (string, bool)) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return parse(path, text, env)
+	c, err := parse(path, text, env)
+	if err != nil {
+		return nil, err
+	}
+	c.certificates = c.fingerprints()
+	return c, nil
 }
 
 // TenantNames returns the names of all tenants in ascending order.

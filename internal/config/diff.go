@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,7 +10,8 @@ import (
 )
 
 // Difference is a key whose value is another one. A secret that stands in the
-// configuration itself shows as "<secret>" on both sides.
+// configuration itself shows as "<secret>" on both sides; a ca_file whose
+// certificates are other ones shows its name on both.
 type Difference struct {
 	Key      string // such as "tenants.acme.delete_source.enabled"
 	Old, New string // as Show prints them; "" where the key isn't there
@@ -28,13 +30,9 @@ func Diff(a, b *Config) ([]Difference, error) {
 	}
 	keys := maps.Clone(from)
 	maps.Copy(keys, to)
-	before, after := a.inline(), b.inline()
-	for key := range before {
-		keys[key] = hidden
-	}
-	for key := range after {
-		keys[key] = hidden
-	}
+	before, after := a.unseen(), b.unseen()
+	maps.Copy(keys, before)
+	maps.Copy(keys, after)
 	var out []Difference
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
 		if from[key] != to[key] || before[key] != after[key] {
@@ -70,9 +68,14 @@ func flatten(out map[string]string, at string, v any) {
 	}
 }
 
-// inline returns the secrets that stand in the configuration itself.
-func (c *Config) inline() map[string]string {
-	out := map[string]string{}
+// unseen returns what Show does not: the secrets that stand in the
+// configuration itself, the URLs that may carry one, and what the files of
+// certificates hold.
+func (c *Config) unseen() map[string]string {
+	out := maps.Clone(c.certificates)
+	if out == nil {
+		out = map[string]string{}
+	}
 	put := func(key string, s Secret) {
 		if s.path != "" || s.IsZero() {
 			return
@@ -84,12 +87,14 @@ func (c *Config) inline() map[string]string {
 	store := func(at string, s Storage) {
 		put(at+".access_key_id", s.AccessKeyID)
 		put(at+".secret_access_key", s.SecretAccessKey)
+		out[at+".proxy"] = s.Proxy
 	}
 	store("storage", c.Storage)
 	put("http.token", c.HTTP.Token)
 	put("notify.heartbeat_url", c.Notify.HeartbeatURL)
 	for i, w := range c.Notify.Webhooks {
 		put(fmt.Sprintf("notify.webhooks.%d.secret", i), w.Secret)
+		out[fmt.Sprintf("notify.webhooks.%d.url", i)] = w.URL
 	}
 	for name, t := range c.Tenants {
 		at := "tenants." + name
@@ -97,6 +102,28 @@ func (c *Config) inline() map[string]string {
 		put(at+".api_id", t.Auth.APIID)
 		put(at+".api_key", t.Auth.APIKey)
 		store(at+".storage", t.Storage)
+		out[at+".proxy"] = t.Proxy
+	}
+	return out
+}
+
+// fingerprints returns the SHA-256 of each file of certificates, by its key:
+// certificates are renewed under the same name. One that has gone since it was
+// checked has none; what is built from the configuration then says so.
+func (c *Config) fingerprints() map[string]string {
+	out := map[string]string{}
+	put := func(key, path string) {
+		if path == "" {
+			return
+		}
+		if pem, err := readLimited(path, maxFile); err == nil {
+			out[key] = fmt.Sprintf("%x", sha256.Sum256(pem))
+		}
+	}
+	put("storage.ca_file", c.Storage.CAFile)
+	for name, t := range c.Tenants {
+		put("tenants."+name+".ca_file", t.CAFile)
+		put("tenants."+name+".storage.ca_file", t.Storage.CAFile)
 	}
 	return out
 }

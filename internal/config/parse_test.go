@@ -204,8 +204,10 @@ func TestExcerptsHideSecrets(t *testing.T) {
 		"auth_file: a, token: hunter2":          "auth_file: a, token: <secret>",
 		`auth_format: "{api_id}:{api_key}"`:     `auth_format: "{api_id}:{api_key}"`,
 		"token: ${A}, secret: hunter2":          "token: <secret>",
-		"url: https://u:hunter2@x/?a=hunter2#b": "url: https://<secret>@x/?<secret>",
-		"url: 'https://x/y'":                    "url: 'https://x/y'",
+		"url: https://u:hunter2@x/?a=hunter2#b": "url: https://<secret>@x/<secret>",
+		"url: 'https://x/y'":                    "url: 'https://x/<secret>'",
+		"  - {url: https://x}":                  "  - {url: https://x}",
+		"api_url: https://u:p@x/y?a=hunter2":    "api_url: https://<secret>@x/y?<secret>",
 		"x: mailto@x":                           "x: mailto@x",
 		"bucket: recordings":                    "bucket: recordings",
 	} {

@@ -69,6 +69,7 @@ type excerpts struct {
 	word     *regexp.Regexp // a word that names a secret, with what follows it
 	harmless *regexp.Regexp // a value that may be shown though its key is secret
 	url      *regexp.Regexp
+	hook     *regexp.Regexp // the key of a webhook's URL
 }
 
 func newExcerpts(text string) *excerpts {
@@ -77,6 +78,7 @@ func newExcerpts(text string) *excerpts {
 		word:     regexp.MustCompile(`(?i)(?:^|[\s{,"'-])([\w-]*(?:secret|token|passw|credential|auth|api_?-?key|api_?-?id|access_?-?key|heartbeat)[\w-]*)["']?(?:\s*[:=]\s*|\s+)`),
 		harmless: regexp.MustCompile(`^(?:""|''|["']?\$\{\w+\}["']?)?\s*[,}\]]*\s*(?:#.*)?$`),
 		url:      regexp.MustCompile(`(\w+://)(?:[^\s/?#"']*@)?([^\s?"',}\]]*)(\?[^\s"',}\]]*)?`),
+		hook:     regexp.MustCompile(`(?:^|[\s{,"'-])url["']?\s*:`),
 	}
 }
 
@@ -97,6 +99,7 @@ func (e *excerpts) line(n int) string {
 	if e.continuesSecret(n) {
 		return indentOf(line) + hidden
 	}
+	webhook := e.hook.MatchString(line)
 	return e.url.ReplaceAllStringFunc(e.maskValue(line), func(u string) string {
 		m := e.url.FindStringSubmatch(u)
 		if m[3] != "" {
@@ -104,6 +107,11 @@ func (e *excerpts) line(n int) string {
 		}
 		if len(m[1])+len(m[2]) < len(u)-len(m[3]) && strings.Contains(u, "@") {
 			m[1] += hidden + "@"
+		}
+		if webhook { // its path is as good as a password
+			if host, _, more := strings.Cut(m[2], "/"); more || m[3] != "" {
+				m[2], m[3] = host+"/"+hidden, ""
+			}
 		}
 		return m[1] + m[2] + m[3]
 	})

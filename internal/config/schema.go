@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -203,14 +204,44 @@ func (t *Transfer) fields() []field {
 	}
 }
 
-// proxy is the field of a proxy.
-func proxy(dst *string) field { return webURL("proxy", dst, optional(isProxy)) }
-
-// webURL is a field with an URL that people put passwords and tokens into.
-func webURL(key string, dst *string, check func(string) error) field {
-	f := text(key, dst, check)
+// proxy is the field of a proxy, into whose URL people put passwords.
+func proxy(dst *string) field {
+	f := text("proxy", dst, optional(isProxy))
 	f.show = func() (any, bool) { return withoutSecrets(*dst), true }
 	return f
+}
+
+// webhookURL is the field of a webhook's URL. Whoever knows it can post, as
+// with those that chats hand out: only the host is shown.
+func webhookURL(dst *string) field {
+	return field{
+		key: "url",
+		read: func(d *decoder, n ast.Node, path string) {
+			s, ok := d.scalar(n, path)
+			if !ok {
+				return
+			}
+			if err := isSecretURL(s.text); err != nil {
+				d.problem(path, position(n), "%v", err)
+				return
+			}
+			*dst = s.text
+		},
+		show: func() (any, bool) { return onlyHost(*dst), true },
+	}
+}
+
+// onlyHost is an URL of which only the scheme and the host are shown.
+func onlyHost(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return hidden
+	}
+	host := u.Scheme + "://" + u.Host
+	if s == host {
+		return s
+	}
+	return host + "/" + hidden
 }
 
 // webhooks is the field of the list of webhooks.
@@ -244,7 +275,7 @@ func webhooks(dst *[]Webhook) field {
 
 func (w *Webhook) fields() []field {
 	return slices.Concat(
-		[]field{webURL("url", &w.URL, isWebURL)},
+		[]field{webhookURL(&w.URL)},
 		secret("secret", &w.Secret, isWebhookSecret),
 		[]field{texts("events", &w.Events, isEvent)},
 	)

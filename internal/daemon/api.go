@@ -43,15 +43,15 @@ func (d *Daemon) buildMetrics(cfg *config.Config) {
 	d.metrics = metrics.New(metrics.Options{
 		Store: d.store, Tenants: cfg.TenantNames(), Version: d.o.Version, Commit: d.o.Commit, Clock: d.o.Clock, Logger: d.o.Logger,
 		Syncer: metrics.Syncer{
-			BufferBytes:  func() int64 { return d.generation().syncer.BufferBytes() },
-			Transferring: func() map[string]int { return d.generation().syncer.TransferringBy() },
+			BufferBytes:  func() int64 { return d.atWork().syncer.BufferBytes() },
+			Transferring: func() map[string]int { return d.atWork().syncer.TransferringBy() },
 		},
 	})
 }
 
 func (d *Daemon) buildConferences() {
 	d.conferences = conference.New(conference.Options{
-		Store: d.store, Logger: d.o.Logger, Tracked: d.wake,
+		Store: d.store, Logger: d.o.Logger, Tracked: d.wake, Stopping: func() bool { return d.present().stops() },
 		Vendor: func(tenant string) (conference.Vendor, bool) {
 			v, ok := d.generation().vendors[tenant]
 			return v, ok
@@ -105,14 +105,15 @@ func (a api) Listed(k state.Key) (string, error) {
 
 // Recording implements web.Archiver.
 func (a api) Recording(ctx context.Context, r state.Recording) apitype.Recording {
-	g := a.generation()
+	g, works := a.generation(), a.atWork()
 	grace := time.Duration(-1)
 	if t := g.cfg.Tenants[r.Tenant]; t != nil && t.Delete.Enabled {
 		grace = t.Delete.After
 	}
 	out := apitype.OfRecording(r, grace, func(f state.File) int64 { return a.transferred(ctx, r, f) })
 	out.Why, out.Next = explain.Recording(r, g.cfg, explain.Facts{
-		Now: a.o.Clock(), Suspended: g.poller.Suspended()[r.Tenant], Paused: g.syncer.Paused()[r.Tenant],
+		Now: a.o.Clock(), Suspended: works.poller.Suspended()[r.Tenant], Paused: works.syncer.Paused()[r.Tenant],
+		Stored: func(d state.Destination) bool { return g.destinations[d] != nil },
 	})
 	out.Attention = explain.Attention(r)
 	return out
@@ -152,17 +153,18 @@ func (a api) Stats(ctx context.Context) (apitype.Stats, error) {
 		return apitype.Stats{}, err
 	}
 	g := a.generation()
-	out := apitype.Stats{Tenants: []apitype.TenantStats{}, StateSize: size, BufferBytes: g.syncer.BufferBytes(), InFlight: a.inFlight()}
+	out := apitype.Stats{Tenants: []apitype.TenantStats{}, StateSize: size, BufferBytes: a.atWork().syncer.BufferBytes(), InFlight: a.inFlight()}
 	names := slices.Collect(maps.Keys(totals))
 	for _, name := range slices.Compact(slices.Sorted(slices.Values(append(names, g.cfg.TenantNames()...)))) {
 		backlog, err := a.metrics.Backlog(ctx, name)
 		if err != nil {
 			return out, err
 		}
+		rate, _ := a.metrics.Rate(name)
 		t := apitype.TenantStats{
 			Tenant: name, Configured: g.cfg.Tenants[name] != nil, Bytes: totals[name].Bytes,
 			Recordings: map[string]int{}, Files: map[string]int{},
-			BytesPerSecond: int64(a.metrics.Rate(name)), AtRisk: len(backlog.AtRisk),
+			BytesPerSecond: int64(rate), AtRisk: backlog.AtRisk,
 		}
 		if !backlog.Oldest.IsZero() {
 			oldest := backlog.Oldest.UTC()
@@ -181,7 +183,7 @@ func (a api) Stats(ctx context.Context) (apitype.Stats, error) {
 
 func (d *Daemon) inFlight() []apitype.InFlight {
 	out := []apitype.InFlight{}
-	for _, p := range d.generation().syncer.InFlight() {
+	for _, p := range d.atWork().syncer.InFlight() {
 		out = append(out, apitype.InFlight{
 			Tenant: p.Ref.Tenant, RecordID: p.Ref.RecordID, FileID: p.Ref.FileID, Filename: p.Filename,
 			Size: p.Size, Transferred: p.Transferred,
@@ -210,6 +212,7 @@ func (a api) Verify(ctx context.Context, k state.Key, deep bool) (apitype.Verifi
 		out.OK = out.OK && v.Result == archivesync.ResultOK
 		out.Files = append(out.Files, f)
 	}
+	out.OK = out.OK && len(out.Files) > 0 // nothing is no proof
 	return out, nil
 }
 

@@ -8,14 +8,16 @@
 //	                      └─► web (socket, TCP) ─► conference, metrics
 //
 // Start: state, clients, web, syncer, poller, ready. Stop: the poller and the
-// syncer take no more; what is in flight comes to a recorded step within
-// shutdown_grace, or is cut; then web ends, and the state is closed last.
+// syncer take no more, and no conference is started or stopped; what is in
+// flight comes to a recorded step within shutdown_grace, or is cut; then web
+// ends, and the state is closed last.
 //
 // What a configuration decides is a generation: clients, poller and syncer. A
 // reload builds the next one beside the present one, lets that one stop as if
 // the daemon did, and goes on with the next: there is no key that has to be
 // changed in flight, but for what forbids a deletion, which is always read from
-// the newest.
+// the newest. Only log.level and http.* are not worth a stop: they count at once
+// for the generation that runs.
 package daemon
 
 import (
@@ -67,9 +69,11 @@ type Daemon struct {
 	reloading sync.Mutex    // held while a configuration is taken over
 	replaced  chan struct{} // capacity 1: a hint that current is another one
 
-	mu      sync.Mutex // guards what follows
-	current *generation
-	run     *running // the one under way, or the next
+	mu       sync.Mutex // guards what follows
+	current  *generation
+	working  *generation // the one that runs: behind current while it ends; nil: none
+	overtook time.Time   // when current left working behind; zero: it hasn't
+	run      *running    // the one under way, or the next
 
 	closing sync.Once
 	closed  error
@@ -119,6 +123,18 @@ func (d *Daemon) build(ctx context.Context, cfg *config.Config) error {
 func (d *Daemon) generation() *generation {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.current
+}
+
+// atWork is the generation that runs, else the one that will. Who asks what is
+// going on asks it: the newest configuration's has not begun while another one
+// comes to its end.
+func (d *Daemon) atWork() *generation {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.working != nil {
+		return d.working
+	}
 	return d.current
 }
 

@@ -14,7 +14,9 @@ import (
 )
 
 // generation is everything that one configuration decides. close may be called
-// at any time: what is in flight is not cut by it.
+// at any time: what is in flight is not cut by it. Two generations may differ in
+// cfg alone: then they are the same works under a configuration of which only
+// such keys have changed that are read anew each time.
 type generation struct {
 	cfg          *config.Config
 	vendors      map[string]*meetingapi.Client // by tenant
@@ -23,6 +25,16 @@ type generation struct {
 	sources      []*download.Client
 	poller       *poller.Poller
 	syncer       *archivesync.Syncer
+}
+
+// sameWorks reports whether one need not stop for the other to begin.
+func (g *generation) sameWorks(o *generation) bool { return g.syncer == o.syncer }
+
+// under returns the same works under another configuration.
+func (g *generation) under(cfg *config.Config) *generation {
+	next := *g
+	next.cfg = cfg
+	return &next
 }
 
 func (g *generation) close() {
@@ -119,6 +131,7 @@ func (d *Daemon) tenant(ctx context.Context, g *generation, t *config.Tenant) (p
 		Name: t.Name, Vendor: vendor, Dest: dest, Key: t.Storage.Key, KeyZone: t.Storage.Location,
 		KeyHasFileID:    func() bool { return ignoresConditions(b.Capabilities()) },
 		SourceRetention: t.SourceRetention, RecordIDs: t.RecordIDs, RecordIDsFile: t.RecordIDsFile,
+		APIRate: t.APIRate,
 	}
 	s = archivesync.Tenant{
 		Name: t.Name, Vendor: vendor, Source: source, Dest: dest, Bucket: b,

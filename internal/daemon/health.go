@@ -10,7 +10,6 @@ import (
 
 	"archiver/internal/apitype"
 	"archiver/internal/explain"
-	"archiver/internal/poller"
 	"archiver/internal/state"
 	archivesync "archiver/internal/sync"
 )
@@ -31,12 +30,28 @@ func (d *Daemon) Alive(ctx context.Context) error {
 	if !d.present().active() {
 		return nil
 	}
-	g := d.generation()
-	if at := g.syncer.Beat(); !at.IsZero() && time.Since(at) > archivesync.BeatWithin {
-		return fmt.Errorf("the loop that hands out transfers has stood still since %s", explain.Stamp(at))
+	return d.beats(time.Now())
+}
+
+// endsWithin is how long a generation may take, besides its grace, to end.
+const endsWithin = time.Minute
+
+// beats returns which loop of the generation that runs stands still at now.
+func (d *Daemon) beats(now time.Time) error {
+	g := d.atWork()
+	d.mu.Lock()
+	overtook := d.overtook
+	d.mu.Unlock()
+	if overtook.IsZero() {
+		// of one that is to end, this loop has ended
+		if at := g.syncer.Beat(); !at.IsZero() && now.Sub(at) > archivesync.BeatWithin {
+			return fmt.Errorf("the loop that hands out transfers has stood still since %s", explain.Stamp(at))
+		}
+	} else if now.Sub(overtook) > g.cfg.ShutdownGrace+endsWithin {
+		return fmt.Errorf("what was in flight under the configuration before does not end, since %s", explain.Stamp(overtook))
 	}
-	if at := g.poller.Beat(); !at.IsZero() && time.Since(at) > poller.BeatWithin {
-		return fmt.Errorf("a poll run has stood still since %s", explain.Stamp(at))
+	if tenant, at := g.poller.Stalled(now); tenant != "" {
+		return fmt.Errorf("the poll run of tenant %s has stood still since %s", tenant, explain.Stamp(at))
 	}
 	return nil
 }
@@ -47,7 +62,7 @@ func (d *Daemon) Ready(ctx context.Context) apitype.Health {
 	if err := d.Alive(ctx); err != nil {
 		return apitype.Health{Status: apitype.HealthUnavailable, Reasons: []string{err.Error()}}
 	}
-	g := d.generation()
+	g := d.atWork()
 	suspended, paused := g.poller.Suspended(), g.syncer.Paused()
 	for _, name := range slices.Sorted(maps.Keys(suspended)) {
 		h.Reasons = append(h.Reasons, fmt.Sprintf("tenant %s is suspended: %s", name, suspended[name]))
@@ -84,7 +99,7 @@ func (d *Daemon) Status(ctx context.Context) string {
 		}
 	}
 	s := fmt.Sprintf("%s to archive, %s in flight, %d done", explain.Count(open, "recording"),
-		explain.Count(d.generation().syncer.Transferring(), "file"), archived)
+		explain.Count(d.atWork().syncer.Transferring(), "file"), archived)
 	if quarantined > 0 {
 		s += fmt.Sprintf(", %d quarantined", quarantined)
 	}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -20,7 +21,6 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
 	old := d.generation()
-	next, restart := keepFixed(old.cfg, cfg)
 	diff, err := config.Diff(old.cfg, cfg)
 	if err != nil {
 		return err
@@ -29,9 +29,16 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
 		d.o.Logger.Info("configuration read again: nothing has changed", zap.String("file", cfg.Path))
 		return nil
 	}
-	g, err := d.generate(ctx, next)
+	next, restart := keepFixed(old.cfg, cfg, diff)
+	counts, err := config.Diff(old.cfg, next)
 	if err != nil {
-		return fmt.Errorf("take over configuration %s, the old one is kept: %w", cfg.Path, err)
+		return err
+	}
+	g := old.under(next)
+	if slices.ContainsFunc(counts, needsWorks) {
+		if g, err = d.generate(ctx, next); err != nil {
+			return fmt.Errorf("take over configuration %s, the old one is kept: %w", cfg.Path, err)
+		}
 	}
 	for _, c := range diff {
 		d.o.Logger.Info("configuration changed", zap.String("key", c.Key), zap.String("old", c.Old), zap.String("new", c.New))
@@ -41,25 +48,58 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
 	}
 	d.announcePaused(ctx, next)
 	d.metrics.SetTenants(next.TenantNames())
-	d.mu.Lock()
-	d.current = g
-	d.mu.Unlock()
-	select {
-	case d.replaced <- struct{}{}:
-	default:
+	d.succeed(g)
+	if g.sameWorks(old) && len(counts) > 0 {
+		d.o.Logger.Info(inEffect)
 	}
 	return nil
 }
 
+// inEffect is said once a new configuration counts wholly.
+const inEffect = "the new configuration is in effect"
+
+// succeed makes a generation the one that is to run. One that never came to run
+// is closed.
+func (d *Daemon) succeed(g *generation) {
+	d.mu.Lock()
+	old := d.current
+	d.current = g
+	if d.working != nil && d.overtook.IsZero() && !d.working.sameWorks(g) {
+		d.overtook = time.Now()
+	}
+	passed := !old.sameWorks(g) && (d.working == nil || !old.sameWorks(d.working))
+	d.mu.Unlock()
+	if passed {
+		old.close()
+	}
+	select {
+	case d.replaced <- struct{}{}:
+	default:
+	}
+}
+
+// needsWorks reports a change for which what is in flight has to come to an end.
+// The other keys are read each time that they are needed.
+func needsWorks(c config.Difference) bool {
+	return c.Key != "log.level" && !strings.HasPrefix(c.Key, "http.")
+}
+
 // keepFixed returns the new configuration with the old values of what cannot
-// change now, and the keys that this is about.
-func keepFixed(old, cfg *config.Config) (next *config.Config, restart []string) {
+// change now, and the keys that this is about. Who may call an address goes with
+// the address: an old one that all can reach would otherwise be left open by a
+// new one that needs no token.
+func keepFixed(old, cfg *config.Config, diff []config.Difference) (next *config.Config, restart []string) {
 	c := *cfg
 	if c.State.Path != old.State.Path {
 		restart, c.State = append(restart, "state.path"), old.State
 	}
 	if c.HTTP.Listen != old.HTTP.Listen {
-		restart, c.HTTP.Listen = append(restart, "http.listen"), old.HTTP.Listen
+		for _, d := range diff {
+			if strings.HasPrefix(d.Key, "http.") {
+				restart = append(restart, d.Key)
+			}
+		}
+		c.HTTP = old.HTTP
 	}
 	if c.Log.Format != old.Log.Format {
 		restart, c.Log.Format = append(restart, "log.format"), old.Log.Format

@@ -19,6 +19,7 @@ import (
 type running struct {
 	begun    chan struct{}
 	stopping chan struct{} // no more work is taken
+	until    time.Time     // once stopping: when the grace is over
 	ended    chan struct{} // nothing is in flight any more
 }
 
@@ -33,12 +34,20 @@ func (d *Daemon) present() *running {
 	return d.run
 }
 
-// active reports whether the loops are to be beating.
-func (r *running) active() bool {
+// stops reports whether no more work is taken.
+func (r *running) stops() bool {
 	select {
 	case <-r.stopping:
-		return false
+		return true
 	default:
+		return false
+	}
+}
+
+// active reports whether the loops are to be beating.
+func (r *running) active() bool {
+	if r.stops() {
+		return false
 	}
 	select {
 	case <-r.begun:
@@ -51,7 +60,7 @@ func (r *running) active() bool {
 // Run serves the socket (and TCP, with Options.Listen) and works until take
 // ends; then what is in flight may come to a recorded step until work ends or
 // shutdown_grace is over. It stops likewise, and returns an error, once the
-// state refuses everything.
+// state refuses everything or the API can no longer be served.
 func (d *Daemon) Run(take, work context.Context) error {
 	r := d.present()
 	servers, err := d.listen(take)
@@ -62,10 +71,12 @@ func (d *Daemon) Run(take, work context.Context) error {
 	defer stopping()
 	serving, unserve := context.WithCancel(context.WithoutCancel(take))
 	defer unserve()
-	var wg sync.WaitGroup
-	for _, s := range servers {
-		wg.Go(func() { s.serve(serving, d.o.Logger) })
-	}
+	d.metrics.Begin(take)
+	var (
+		wg   sync.WaitGroup
+		serr error
+	)
+	wg.Go(func() { serr = serveAll(serving, servers, d.o.Logger, stopping) })
 	wg.Go(func() { d.metrics.Run(serving) })
 	wg.Go(func() {
 		select {
@@ -73,6 +84,7 @@ func (d *Daemon) Run(take, work context.Context) error {
 			stopping()
 		case <-taking.Done():
 		}
+		r.until = time.Now().Add(d.atWork().cfg.ShutdownGrace)
 		close(r.stopping)
 	})
 	close(r.begun)
@@ -82,26 +94,53 @@ func (d *Daemon) Run(take, work context.Context) error {
 	err = d.generations(taking, work)
 	stopping()
 	<-r.stopping
-	d.mu.Lock()
-	d.run = newRunning()
-	d.mu.Unlock()
+	d.awaitConferences(work, r.until)
 	close(r.ended)
 	unserve()
 	wg.Wait()
-	return errors.Join(err, d.stateFailed(context.WithoutCancel(take)))
+	d.mu.Lock() // not before: nothing more is to begin while the last answers are given
+	d.run = newRunning()
+	d.mu.Unlock()
+	return errors.Join(err, serr, d.stateFailed(context.WithoutCancel(take)))
+}
+
+// awaitConferences lets calls for conferences that are under way be answered,
+// until work ends or the grace is over.
+func (d *Daemon) awaitConferences(work context.Context, until time.Time) {
+	ctx, cancel := context.WithDeadline(work, until)
+	defer cancel()
+	if err := d.conferences.Wait(ctx); err != nil {
+		d.o.Logger.Warn("calls for conferences are cut: archiver record ls shows as unresolved what is not known of them", zap.Error(err))
+	}
 }
 
 // generations runs one generation after the other, until taking ends.
 func (d *Daemon) generations(taking, work context.Context) error {
+	defer func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.working, d.overtook = nil, time.Time{}
+	}()
 	for {
-		g := d.generation()
+		g := d.next()
 		err := d.runGeneration(taking, work, g)
-		if err != nil || taking.Err() != nil || d.generation() == g {
+		if d.generation().sameWorks(g) {
 			return err
 		}
 		g.close()
-		d.o.Logger.Info("the new configuration is in effect")
+		if err != nil || taking.Err() != nil {
+			return err
+		}
+		d.o.Logger.Info(inEffect)
 	}
+}
+
+// next returns the generation that runs from now on.
+func (d *Daemon) next() *generation {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.working, d.overtook = d.current, time.Time{}
+	return d.current
 }
 
 // runGeneration runs a generation until take ends or another one is to take
@@ -118,8 +157,12 @@ func (d *Daemon) runGeneration(take, work context.Context, g *generation) error 
 	)
 	wg.Go(func() {
 		d.untilReplaced(taking, g)
+		said := "reloading: what is in flight comes to a recorded step"
+		if taking.Err() != nil {
+			said = "stopping: no more work is taken"
+		}
 		stopping()
-		d.o.Logger.Info("stopping: no more work is taken", zap.Duration("grace", g.cfg.ShutdownGrace))
+		d.o.Logger.Info(said, zap.Duration("grace", g.cfg.ShutdownGrace))
 		grace := time.NewTimer(g.cfg.ShutdownGrace)
 		defer grace.Stop()
 		select {
@@ -141,7 +184,7 @@ func (d *Daemon) runGeneration(take, work context.Context, g *generation) error 
 
 // untilReplaced returns when ctx ends or g is no longer the current one.
 func (d *Daemon) untilReplaced(ctx context.Context, g *generation) {
-	for d.generation() == g {
+	for d.generation().sameWorks(g) {
 		select {
 		case <-ctx.Done():
 			return
@@ -156,10 +199,21 @@ type server struct {
 	handler http.Handler
 }
 
-func (s server) serve(ctx context.Context, log *zap.Logger) {
-	if err := web.Serve(ctx, s.at, s.handler, log); err != nil {
-		log.Error("serve the API", zap.Stringer("address", s.at.Addr()), zap.Error(err))
+// serveAll serves until ctx ends. One that fails before is an error, and calls
+// stop: an archiver that nobody can ask or watch is restarted.
+func serveAll(ctx context.Context, servers []server, log *zap.Logger, stop func()) error {
+	var wg sync.WaitGroup
+	errs := make([]error, len(servers))
+	for i, s := range servers {
+		wg.Go(func() {
+			if err := web.Serve(ctx, s.at, s.handler, log); err != nil {
+				errs[i] = fmt.Errorf("serve the API on %s: %w; restart the archiver", s.at.Addr(), err)
+				stop()
+			}
+		})
 	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // listen opens the socket, and http.listen where that is asked for.

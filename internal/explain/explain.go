@@ -17,12 +17,14 @@ type Facts struct {
 	Now       time.Time
 	Suspended string // why the vendor refuses the tenant's key, "" if it doesn't
 	Paused    string // why the tenant's bucket refuses it, "" if it doesn't
+	// Stored reports whether a configured tenant stores to a destination; required.
+	Stored func(state.Destination) bool
 }
 
 // Recording says in plain words why a recording is where it is, and what
 // happens next and when.
 func Recording(r state.Recording, cfg *config.Config, f Facts) (why, next string) {
-	e := explainer{r: r, cfg: cfg, tenant: cfg.Tenants[r.Tenant], now: f.Now}
+	e := explainer{r: r, cfg: cfg, tenant: cfg.Tenants[r.Tenant], now: f.Now, stored: f.Stored}
 	why, next = e.status()
 	switch {
 	case e.tenant == nil:
@@ -40,6 +42,7 @@ type explainer struct {
 	cfg    *config.Config
 	tenant *config.Tenant // nil: not configured
 	now    time.Time
+	stored func(state.Destination) bool
 }
 
 func (e explainer) status() (why, next string) {
@@ -213,12 +216,12 @@ func (e explainer) deletion() string {
 // elsewhere names a bucket with files of it that no tenant stores to any more.
 func (e explainer) elsewhere() string {
 	for _, f := range current(e.r) {
-		known := false
-		for _, t := range e.cfg.Tenants {
-			known = known || t.Storage.Bucket == f.Dest.Bucket
-		}
-		if !known {
+		switch {
+		case e.stored(f.Dest):
+		case f.Dest.Endpoint == "":
 			return f.Dest.Bucket
+		default:
+			return f.Dest.Bucket + " at " + f.Dest.Endpoint
 		}
 	}
 	return ""

@@ -179,6 +179,10 @@ func TestExplain(t *testing.T) {
 			why: ready, next: "it stays at the vendor: destination_unconfigured, because bucket old is no longer in the configuration" + late,
 		},
 		{
+			name: "same bucket elsewhere", rec: testRecording(state.Archived, file(func(f *state.File) { f.Dest.Endpoint = "https://old.example" })),
+			why: ready, next: "it stays at the vendor: destination_unconfigured, because bucket recordings at https://old.example is no longer in the configuration" + late,
+		},
+		{
 			name: "manifest again", rec: testRecording(state.Archived, func(r *state.Recording) { r.Manifest.Due = true }),
 			why: ready, next: "the manifest is written again; then it is deleted at the vendor, once the grace time is over" + late,
 		},
@@ -226,7 +230,7 @@ func TestExplain(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cfg := testConfig(!c.noDelete)
-			c.facts.Now = at
+			c.facts.Now, c.facts.Stored = at, func(d state.Destination) bool { return d == state.Destination{Bucket: "recordings"} }
 			if c.elsewhere {
 				cfg.Tenants = nil
 			}
@@ -244,7 +248,7 @@ func TestExplain(t *testing.T) {
 // No status and no reason may be without words.
 func TestExplainEverything(t *testing.T) {
 	for _, s := range state.Statuses() {
-		why, next := Recording(testRecording(s), testConfig(true), Facts{Now: at})
+		why, next := Recording(testRecording(s), testConfig(true), Facts{Now: at, Stored: func(state.Destination) bool { return true }})
 		if why == "" || next == "" || strings.Contains(why, "does not know") {
 			t.Errorf("%s: why %q, next %q", s, why, next)
 		}

@@ -19,12 +19,16 @@ const (
 	riskWindow = 48 * time.Hour
 )
 
-// Backlog is what a tenant has not archived yet.
+// Backlog is what a tenant has not archived yet, in numbers: the files
+// themselves would be kept in memory for every tenant.
 type Backlog struct {
-	state.Backlog
-	AtRisk  []state.PendingFile // of Files, those that may not be archived before their deadline
-	Uploads int                 // of Files, those with a multipart upload open
-	At      time.Time           // when it was found out
+	// Oldest is the start time (the tracking time where that is unknown) of
+	// the oldest recording that is waiting or archiving; zero: there is none.
+	Oldest  time.Time
+	AtRisk  int       // files that may not be archived before their deadline
+	Uploads int       // files with a multipart upload open
+	More    bool      // there are more than 10,000 files, of which only the most urgent count
+	At      time.Time // when it was found out
 }
 
 // backlogCache keeps the last answer.
@@ -33,9 +37,8 @@ type backlogCache struct {
 	last Backlog
 }
 
-// Backlog returns a tenant's backlog as it was at most 15 seconds ago. Its
-// slices are shared: they must not be changed. Errors are the state's and
-// ctx's.
+// Backlog returns a tenant's backlog as it was at most 15 seconds ago. Errors
+// are the state's and ctx's.
 func (m *Metrics) Backlog(ctx context.Context, tenant string) (Backlog, error) {
 	t := m.of(tenant)
 	c := &t.backlog
@@ -49,7 +52,8 @@ func (m *Metrics) Backlog(ctx context.Context, tenant string) (Backlog, error) {
 	if err != nil {
 		return Backlog{}, fmt.Errorf("look up what tenant %s has not archived: %w", tenant, err)
 	}
-	out := Backlog{Backlog: b, AtRisk: AtRisk(b.Files, m.Rate(tenant), now), At: now}
+	rate, known := m.Rate(tenant)
+	out := Backlog{Oldest: b.Oldest, AtRisk: len(AtRisk(b.Files, rate, known, now)), More: b.More, At: now}
 	for _, f := range b.Files {
 		if f.Uploading {
 			out.Uploads++
@@ -61,27 +65,26 @@ func (m *Metrics) Backlog(ctx context.Context, tenant string) (Backlog, error) {
 
 // AtRisk returns the files that may not be archived before the vendor drops
 // them: less than 48 hours are left, or, at rate bytes per second, the file
-// and all that go before it take longer than that. files are in the order in
-// which they are transferred. A file of unknown size is held to take no time,
-// one without a deadline is never at risk, and a quarantined one is not
-// transferred at all. rate 0: not known, so that only the 48 hours count.
-func AtRisk(files []state.PendingFile, rate float64, now time.Time) []state.PendingFile {
+// and all that go before it take longer than that; at 0, what has bytes to be
+// moved never arrives. files are in the order in which they are transferred. A
+// file of unknown size is held to take no time, one without a deadline is never
+// at risk, and a quarantined one is not transferred, so that only its 48 hours
+// count. Where rate is not known, only they count for every file.
+func AtRisk(files []state.PendingFile, rate float64, known bool, now time.Time) []state.PendingFile {
 	var (
 		out    []state.PendingFile
 		before float64 // bytes to be moved until this file is there
 	)
 	for _, f := range files {
-		if f.Phase == state.FileQuarantined {
-			continue
-		}
-		if f.Phase != state.Stored {
+		waits := f.Phase != state.FileQuarantined
+		if waits && f.Phase != state.Stored {
 			before += float64(max(f.Size, 0))
 		}
 		if f.Deadline.IsZero() {
 			continue
 		}
 		left := f.Deadline.Sub(now)
-		if left < riskWindow || rate > 0 && before/rate > left.Seconds() {
+		if left < riskWindow || waits && known && before > rate*left.Seconds() {
 			out = append(out, f)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -59,7 +60,8 @@ type Metrics struct {
 	mu      sync.RWMutex
 	tenants map[string]*tenant
 
-	tail tail
+	tail   tail
+	loaded bool // tail was; Begin and Run alone use both
 }
 
 // tenant is one tenant's part: what is told often is at hand here.
@@ -98,18 +100,19 @@ func New(o Options) *Metrics {
 }
 
 // SetTenants says which tenants the configuration has now, after a reload. The
-// counters of those that it no longer has stay.
+// counters of those that it no longer has stay; their gauges go, and come back
+// with them.
 func (m *Metrics) SetTenants(names []string) {
 	m.mu.Lock()
-	for _, t := range m.tenants {
-		t.configured = false
-	}
-	m.mu.Unlock()
+	defer m.mu.Unlock()
 	for _, n := range names {
-		t := m.of(n)
-		m.mu.Lock()
-		t.configured = true
-		m.mu.Unlock()
+		m.make(n)
+	}
+	for name, t := range m.tenants {
+		t.configured = slices.Contains(names, name)
+		for i := range t.moments {
+			t.moments[i].show(m.vec.moments[i], name, t.configured)
+		}
 	}
 }
 
@@ -124,7 +127,13 @@ func (m *Metrics) of(name string) *tenant {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if t = m.tenants[name]; t == nil {
+	return m.make(name)
+}
+
+// make is of with m.mu held for writing.
+func (m *Metrics) make(name string) *tenant {
+	t := m.tenants[name]
+	if t == nil {
 		t = m.vec.tenant(name)
 		m.tenants[name] = t
 	}

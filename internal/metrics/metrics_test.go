@@ -106,7 +106,6 @@ archiver_verifications_total{level="none",result="failed",tenant="acme"} 1
 # HELP archiver_poll_last_success_timestamp_seconds When the vendor last answered a poll with a listing; 0: never.
 # TYPE archiver_poll_last_success_timestamp_seconds gauge
 archiver_poll_last_success_timestamp_seconds{tenant="acme"} 1.7723664e+09
-archiver_poll_last_success_timestamp_seconds{tenant="other"} 0
 # HELP archiver_transfers_in_flight Files being transferred or proven.
 # TYPE archiver_transfers_in_flight gauge
 archiver_transfers_in_flight{tenant="acme"} 2

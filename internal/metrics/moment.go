@@ -16,12 +16,26 @@ const (
 	momentCount
 )
 
-// moment is when something last happened.
+// moment is when something last happened. It is told only while the
+// configuration has its tenant, and remembered all the same: an alert on a
+// tenant that was taken out would never end.
 type moment struct {
-	gauge prometheus.Gauge
+	mu    sync.Mutex
+	gauge prometheus.Gauge // nil: not told
+	at    float64          // seconds since 1970; 0: never
+}
 
-	mu sync.Mutex
-	at float64 // seconds since 1970; 0: never
+// show tells it from now on, or no longer, as the tenant's series of vec.
+func (o *moment) show(vec *prometheus.GaugeVec, tenant string, yes bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !yes {
+		o.gauge = nil
+		vec.DeleteLabelValues(tenant)
+		return
+	}
+	o.gauge = vec.WithLabelValues(tenant)
+	o.gauge.Set(o.at)
 }
 
 // reach takes what happened last, also where a clock that was wrong had told a
@@ -44,7 +58,9 @@ func (o *moment) recall(s float64) {
 // set moves it. o.mu is held.
 func (o *moment) set(s float64) {
 	o.at = s
-	o.gauge.Set(s)
+	if o.gauge != nil {
+		o.gauge.Set(s)
+	}
 }
 
 func (o *moment) seconds() float64 {

@@ -32,18 +32,19 @@ func (m *meter) add(bytes int64, d time.Duration) {
 	m.worked += d
 }
 
-// rate returns bytes per second, 0 while too little is measured.
-func (m *meter) rate() float64 {
+// rate returns bytes per second; not known while too little is measured.
+func (m *meter) rate() (rate float64, known bool) {
 	if m.worked < rateLeast {
-		return 0
+		return 0, false
 	}
-	return m.bytes / m.seconds
+	return m.bytes / m.seconds, true
 }
 
 // Rate returns how many bytes a second come from a tenant's sources while
 // anything is in flight, averaged over the last hour of that, weighted by how
-// recent it is; 0 while less than a minute was measured. Run measures.
-func (m *Metrics) Rate(tenant string) float64 {
+// recent it is; not known while less than a minute was measured. A rate of 0
+// that is known is that of sources that give nothing. Run measures.
+func (m *Metrics) Rate(tenant string) (rate float64, known bool) {
 	t := m.of(tenant)
 	t.rateMu.Lock()
 	defer t.rateMu.Unlock()

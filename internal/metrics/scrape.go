@@ -91,7 +91,7 @@ func (s scraped) backlog(ctx context.Context, tenant string, out chan<- promethe
 	if !b.Oldest.IsZero() {
 		age = max(0, s.m.o.Clock().Sub(b.Oldest).Seconds())
 	}
-	out <- value(descAtRisk, float64(len(b.AtRisk)), tenant)
+	out <- value(descAtRisk, float64(b.AtRisk), tenant)
 	out <- value(descOldest, age, tenant)
 	out <- value(descUploads, float64(b.Uploads), tenant)
 }

@@ -32,6 +32,24 @@ type kept struct {
 	Tenants map[string][momentCount]float64 `json:"tenants"`
 }
 
+// Begin notes where the audit log ends: what comes after that is counted. It is
+// called before anybody works, and before Run. If the state refuses that, Run
+// says so and tries again.
+func (m *Metrics) Begin(ctx context.Context) {
+	_ = m.begin(ctx) // Run meets the same error
+}
+
+func (m *Metrics) begin(ctx context.Context) error {
+	if m.loaded {
+		return nil
+	}
+	if err := m.load(ctx); err != nil {
+		return err
+	}
+	m.loaded = true
+	return nil
+}
+
 // Run reads the audit log and measures rates until ctx ends, then saves the
 // timestamps and returns. It does not give up: what the state refuses is said
 // once and tried again.
@@ -39,12 +57,12 @@ func (m *Metrics) Run(ctx context.Context) {
 	t := time.NewTicker(tailEvery)
 	defer t.Stop()
 	var (
-		loaded, failing bool
-		savedAt         = time.Now()
-		measuredAt      = savedAt
+		failing    bool
+		savedAt    = time.Now()
+		measuredAt = savedAt
 	)
 	for {
-		err := m.step(ctx, &loaded)
+		err := m.step(ctx)
 		if err == nil && time.Since(savedAt) >= saveEvery {
 			savedAt = time.Now()
 			err = m.save(ctx)
@@ -59,7 +77,7 @@ func (m *Metrics) Run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-			m.last(ctx, loaded)
+			m.last(ctx)
 			return
 		case <-t.C:
 		}
@@ -67,10 +85,10 @@ func (m *Metrics) Run(ctx context.Context) {
 }
 
 // last takes what was written at the very end, and saves.
-func (m *Metrics) last(ctx context.Context, loaded bool) {
+func (m *Metrics) last(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), scrapeTimeout)
 	defer cancel()
-	err := m.step(ctx, &loaded)
+	err := m.step(ctx)
 	if err == nil {
 		err = m.save(ctx)
 	}
@@ -80,12 +98,9 @@ func (m *Metrics) last(ctx context.Context, loaded bool) {
 }
 
 // step takes what is new in the audit log.
-func (m *Metrics) step(ctx context.Context, loaded *bool) error {
-	if !*loaded {
-		if err := m.load(ctx); err != nil {
-			return err
-		}
-		*loaded = true
+func (m *Metrics) step(ctx context.Context) error {
+	if err := m.begin(ctx); err != nil {
+		return err
 	}
 	for {
 		events, err := m.o.Store.Events(ctx, m.tail.after, tailBatch)

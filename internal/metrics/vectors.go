@@ -84,7 +84,7 @@ func (v vectors) all() []prometheus.Collector {
 	return out
 }
 
-// tenant makes a tenant's series.
+// tenant makes a tenant's series, but for the moments, which SetTenants shows.
 func (v vectors) tenant(name string) *tenant {
 	for _, c := range calls {
 		v.vendor.WithLabelValues(name, c, "200")
@@ -106,14 +106,10 @@ func (v vectors) tenant(name string) *tenant {
 			}
 		}
 	}
-	t := &tenant{
+	return &tenant{
 		name: name, sourceBytes: v.sourceBytes.WithLabelValues(name), storedBytes: v.storedBytes.WithLabelValues(name),
 		stored: v.transferTime.WithLabelValues(name),
 	}
-	for i, g := range v.moments {
-		t.moments[i].gauge = g.WithLabelValues(name)
-	}
-	return t
 }
 
 func each(c *prometheus.CounterVec, tenant string, values []string) {

@@ -1,31 +1,44 @@
 package poller
 
 import (
+	"math"
 	"sync"
 	"time"
 )
 
-// BeatWithin is the longest legitimate silence of a run. Between two beats lies
-// at most one call of the vendor: four attempts of 30 s and three waits of up
-// to 60 s (Retry-After), so 5 minutes; as much again is for its turns under
-// api_rate, and for the state.
-const BeatWithin = 10 * time.Minute
+// beatWithin is the longest legitimate silence of a run that need not wait for
+// its turns. Between two beats lies at most one call of the vendor: four attempts
+// of 30 s and three waits of up to 60 s (Retry-After), so 5 minutes; as much
+// again is for the state.
+const beatWithin = 10 * time.Minute
 
-// Beat returns, of the tenants whose run is under way, when the one that has
-// been silent for the longest last came on: its run began, the vendor answered
-// it, or a recording was done. Zero: no run is under way. It carries Go's
-// monotonic reading: compare it by time.Since.
-func (p *Poller) Beat() time.Time {
-	var oldest time.Time
-	for _, at := range p.Beats() {
-		if oldest.IsZero() || at.Before(oldest) {
-			oldest = at
-		}
+// attempts are what one call takes of api_rate at most.
+const attempts = 4
+
+// silence is beatWithin with the turns under api_rate: every worker's call, and
+// an urgent one before each, may take all its attempts before the first of them
+// is answered.
+func (p *Poller) silence(t *tenant) time.Duration {
+	if t.APIRate <= 0 {
+		return beatWithin
 	}
-	return oldest
+	turns := float64(2*attempts*p.opts.Concurrency) / t.APIRate * float64(time.Second)
+	return beatWithin + time.Duration(min(turns, math.MaxInt64/2))
 }
 
-// Beats is Beat of each tenant whose run is under way.
+// Stalled returns a tenant whose run has been silent at now for longer than it
+// may, and since when; "" if there is none. now carries Go's monotonic reading.
+func (p *Poller) Stalled(now time.Time) (tenant string, since time.Time) {
+	for _, t := range p.tenants {
+		if at, ok := t.beat.last(); ok && now.Sub(at) > p.silence(t) {
+			return t.Name, at
+		}
+	}
+	return "", time.Time{}
+}
+
+// Beats returns, of each tenant whose run is under way, when it last came on:
+// it began, the vendor answered it, or a recording was done.
 func (p *Poller) Beats() map[string]time.Time {
 	out := map[string]time.Time{}
 	for _, t := range p.tenants {

@@ -34,13 +34,14 @@ func TestBeat(t *testing.T) {
 	w := newWorld(t, func(o *poller.Options) {
 		o.Concurrency = 1
 		o.Tenants[0] = tenant(t, "acme", vendor)
+		o.Tenants[0].APIRate = 0.01
 		o.Tenants = o.Tenants[:1]
 	})
 	if _, err := w.store.Track(t.Context(), []state.Key{{Tenant: "acme", RecordID: "a"}, {Tenant: "acme", RecordID: "b"}}); err != nil {
 		t.Fatal(err)
 	}
-	if at := w.Beat(); !at.IsZero() {
-		t.Errorf("beats at %s before any run", at)
+	if beats := w.Beats(); len(beats) > 0 {
+		t.Errorf("beats before any run: %v", beats)
 	}
 	ended := make(chan error, 1)
 	begun := time.Now()
@@ -49,7 +50,13 @@ func TestBeat(t *testing.T) {
 		ended <- err
 	}()
 	<-vendor.asked
-	first := w.Beat()
+	first := w.Beats()["acme"]
+	// 8 attempts at one in 100 s.
+	for after, want := range map[time.Duration]string{23 * time.Minute: "", 24 * time.Minute: "acme"} {
+		if name, since := w.Stalled(first.Add(after)); name != want || name != "" && !since.Equal(first) {
+			t.Errorf("after %s of silence: %q has stood still since %s", after, name, since)
+		}
+	}
 	if first.Before(begun) {
 		t.Errorf("beats at %s in a run that began at %s", first, begun)
 	}
@@ -62,7 +69,7 @@ func TestBeat(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Fatal(err)
 	}
-	if at := w.Beat(); !at.IsZero() {
-		t.Errorf("beats at %s after the run", at)
+	if name, _ := w.Stalled(time.Now().Add(1000 * time.Hour)); name != "" || len(w.Beats()) > 0 {
+		t.Errorf("%q stands still, and nothing runs", name)
 	}
 }

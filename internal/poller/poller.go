@@ -84,6 +84,8 @@ type Tenant struct {
 	// line; it is read again when it changes; "" for none.
 	RecordIDs     []string
 	RecordIDsFile string
+	// APIRate is how many attempts a second Vendor makes at most; 0: no limit.
+	APIRate float64
 }
 
 // Options configure a Poller. Store, Schedule, and in each tenant what is said

@@ -101,12 +101,17 @@ func (g *gate) shut(tenant string, d state.Destination) bool {
 	return ok && g.clock().Before(c.until)
 }
 
+// paused returns which tenants are paused, and why. A pause after which nobody
+// has tried again for as long as it took says nothing of now: the only file that
+// met it may be untracked.
 func (g *gate) paused() map[string]string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	out := map[string]string{}
 	for at, c := range g.closed {
-		out[at.tenant] = c.why
+		if !g.clock().After(c.until.Add(c.wait)) {
+			out[at.tenant] = c.why
+		}
 	}
 	return out
 }
