@@ -74,7 +74,7 @@ func (f *follower) list(ctx context.Context) error {
 		ended int
 		sum   tally
 	)
-	now, suspended := f.d.o.Clock(), f.d.generation().poller.Suspended()
+	now, suspended := f.d.o.Clock(), f.d.atWork().poller.Suspended()
 	err := f.eachTracked(ctx, func(r state.Recording) {
 		if _, is := suspended[r.Tenant]; f.stage(r, is, now) != stageDone {
 			keys.Add(r.ID())

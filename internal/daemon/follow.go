@@ -114,7 +114,7 @@ func (f *follower) follow(ctx context.Context, r *running) (stuck, interrupted b
 // is more to look at before it is known how far all are.
 func (f *follower) round(ctx context.Context) (behind bool, err error) {
 	begun := time.Now()
-	f.suspended = f.d.generation().poller.Suspended()
+	f.suspended = f.d.atWork().poller.Suspended()
 	if behind, err = f.catchUp(ctx, begun.Add(lookEvery)); err != nil || behind {
 		return behind, err
 	}

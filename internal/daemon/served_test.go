@@ -283,8 +283,11 @@ func TestTenantTakenOut(t *testing.T) {
 // TestReady names what is degraded, and is unavailable only if nothing works.
 func TestReady(t *testing.T) {
 	t.Parallel()
-	s := attend(t, worldOptions{tenantIDs: []string{"one"}})
+	s := attend(t, worldOptions{})
 	s.recording("one", 1000)
+	if status, text := s.post("/api/v1/recordings", `{"record_ids":["one"]}`); status != 200 {
+		t.Fatalf("track: %d %s", status, text)
+	}
 	s.awaits("archived", func() bool { return s.status("one") == state.Archived })
 	var h apitype.Health
 	if status, text := s.call("GET", "/readyz", &h); status != 200 || h.Status != apitype.HealthOK || h.Reasons == nil {
@@ -314,8 +317,11 @@ func TestReady(t *testing.T) {
 // TestScrape: what has happened is in the metrics, and no id is.
 func TestScrape(t *testing.T) {
 	t.Parallel()
-	s := attend(t, worldOptions{tenantIDs: []string{"one"}})
+	s := attend(t, worldOptions{})
 	s.recording("one", 12<<20)
+	if status, text := s.post("/api/v1/recordings", `{"record_ids":["one"]}`); status != 200 {
+		t.Fatalf("track: %d %s", status, text)
+	}
 	s.awaits("archived", func() bool { return s.status("one") == state.Archived })
 	var text string
 	s.awaits("the tailer", func() bool {

@@ -163,9 +163,9 @@ func TestRunSourceGone(t *testing.T) {
 		sleep(2 * time.Minute)
 		w.is("R", state.Archiving)
 		v.set(func() { v.hidden = true })
-		sleep(time.Hour + 8*time.Minute)
+		sleep(time.Hour + 5*time.Minute)
 		w.is("R", state.Archiving)
-		sleep(3 * time.Minute)
+		sleep(10 * time.Minute)
 		if r := w.is("R", state.Quarantined); r.Reason != state.SourceGone || r.SourceGoneAt.IsZero() {
 			t.Errorf("%s, gone at %s", r.Reason, r.SourceGoneAt)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -46,7 +47,7 @@ func etag(sum uint64, size int64, suffix string) string {
 type body struct {
 	size int64
 	sum  uint64
-	kept []byte // nil if it is larger than keptSize or keep is false
+	kept []byte // nil if it is larger than Options.Keep or keep is false
 }
 
 // read takes in a body and checks the checksum that came with it, before or
@@ -64,12 +65,12 @@ func (s *Server) read(o *op, keep bool) (body, error) {
 		return b, io.ErrShortBuffer
 	}
 	defer s.buffers.Put(bp)
-	keep = keep && o.r.ContentLength <= keptSize
+	keep = keep && o.r.ContentLength <= s.opts.Keep
 	small := &bytes.Buffer{}
 	for {
 		n, err := src.Read(*bp)
 		b.sum = crc64nvme.Update(b.sum, (*bp)[:n])
-		if b.size += int64(n); keep && b.size <= keptSize {
+		if b.size += int64(n); keep && b.size <= s.opts.Keep {
 			small.Write((*bp)[:n])
 		}
 		if errors.Is(err, io.EOF) {
@@ -82,7 +83,7 @@ func (s *Server) read(o *op, keep bool) (body, error) {
 	s.mu.Lock()
 	s.stats.Bytes += b.size
 	s.mu.Unlock()
-	if keep && b.size <= keptSize {
+	if keep && b.size <= s.opts.Keep {
 		b.kept = append([]byte{}, small.Bytes()...)
 	}
 	for _, h := range []http.Header{o.r.Header, trailer} {
@@ -187,7 +188,7 @@ func (s *Server) getObject(o *op) error {
 		return err
 	}
 	if obj.kept == nil {
-		return refuse(http.StatusNotImplemented, "NotImplemented", "The stub keeps no objects of more than 1 MiB")
+		return refuse(http.StatusNotImplemented, "NotImplemented", fmt.Sprintf("The stub keeps no objects of more than %d bytes", s.opts.Keep))
 	}
 	http.ServeContent(o.w, o.r, o.key, obj.modified, bytes.NewReader(obj.kept))
 	return nil

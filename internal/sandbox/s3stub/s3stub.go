@@ -7,8 +7,8 @@
 // returns the right one there and at HEAD as a FULL_OBJECT checksum, as S3
 // does. So a client that asks for proof before it trusts a store gets it.
 // Conditions hold, multipart uploads can be listed and resumed, and objects of
-// at most 1 MiB, such as manifests, are kept and can be read. Signatures are
-// not checked; every bucket name that was not given is NoSuchBucket.
+// at most Options.Keep, such as manifests, are kept and can be read. Signatures
+// are not checked; every bucket name that was not given is NoSuchBucket.
 package s3stub
 
 import (
@@ -43,7 +43,10 @@ type Options struct {
 	// MinPart is the least size of all parts but the last, in bytes; 0 is S3's
 	// 5 MiB, a negative one is none.
 	MinPart int64
-	Clock   func() time.Time // nil is time.Now
+	// Keep is the largest object whose bytes are kept, in bytes; 0 is 1 MiB,
+	// a negative one keeps none.
+	Keep  int64
+	Clock func() time.Time // nil is time.Now
 }
 
 // Stats count what went by.
@@ -81,6 +84,9 @@ func Start(ctx context.Context, addr string, opts Options) (*Server, error) {
 		opts.MinPart = minPart
 	case opts.MinPart < 0:
 		opts.MinPart = 0
+	}
+	if opts.Keep == 0 {
+		opts.Keep = keptSize
 	}
 	if opts.Clock == nil {
 		opts.Clock = time.Now

@@ -129,6 +129,22 @@ func TestPutHeadGetDelete(t *testing.T) {
 	}
 }
 
+func TestKeepsWhatItIsTold(t *testing.T) {
+	s := start(t, s3stub.Options{Keep: 4})
+	for key, kept := range map[string]bool{"four": true, "fiver": false} {
+		if err := s.put(t.Context(), key, []byte(key), nil); err != nil {
+			t.Fatal(err)
+		}
+		out, err := s.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("b"), Key: &key})
+		if (err == nil) != kept || !kept && code(err) != "NotImplemented" {
+			t.Errorf("get of %d bytes: %v", len(key), err)
+		}
+		if err == nil {
+			_ = out.Body.Close()
+		}
+	}
+}
+
 func TestConditions(t *testing.T) {
 	s := start(t, s3stub.Options{})
 	ctx := t.Context()

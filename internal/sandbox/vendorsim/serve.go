@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc64"
-	"io"
 	"mime"
 	"net/http"
 	"path"
@@ -19,8 +18,6 @@ import (
 	"archiver/internal/sandbox/content"
 	"archiver/internal/sandbox/pace"
 )
-
-const bufferSize = 256 << 10
 
 // version is one version of a file, as a download meets it.
 type version struct {
@@ -205,7 +202,7 @@ func (o *reply) body(ctx context.Context, c content.Content, off, n int64, statu
 		o.rate = p.rate
 	}
 	w := pace.Writer(ctx, writerFunc(o.write), o.rate, flush)
-	err := copyAt(w, c, off, send)
+	err := content.WriteTo(w, c, off, send)
 	if err == nil && p.truncate == nil {
 		_, err = w.Write(make([]byte, p.excess))
 	}
@@ -236,7 +233,7 @@ func (o *reply) overlong(c content.Content, n int64) {
 		_, err = buf.WriteString("\r\n")
 	}
 	if err == nil {
-		err = copyAt(buf, c, 0, n)
+		err = content.WriteTo(buf, c, 0, n)
 	}
 	if err == nil {
 		_, err = buf.Write(make([]byte, o.plan.excess))
@@ -244,22 +241,6 @@ func (o *reply) overlong(c content.Content, n int64) {
 	if err == nil && buf.Flush() == nil {
 		o.s.log.update(o.entry, func(e *Call) { e.Bytes = n + o.plan.excess })
 	}
-}
-
-// copyAt copies n bytes of c from off on.
-func copyAt(w io.Writer, c content.Content, off, n int64) error {
-	buf := make([]byte, min(n, bufferSize))
-	for n > 0 {
-		part := buf[:min(n, bufferSize)]
-		if got, err := c.ReadAt(part, off); got < len(part) {
-			return fmt.Errorf("read content at %d: %w", off, err)
-		}
-		if _, err := w.Write(part); err != nil {
-			return err
-		}
-		off, n = off+int64(len(part)), n-int64(len(part))
-	}
-	return nil
 }
 
 type writerFunc func(p []byte) (int, error)
@@ -283,7 +264,7 @@ func (c *crcCache) of(v version) (uint64, error) {
 		}
 		sum = sync.OnceValues(func() (uint64, error) {
 			h := crc64.New(crc64.MakeTable(crc64.ECMA))
-			if err := copyAt(h, v.content, 0, v.content.Size()); err != nil {
+			if err := content.WriteTo(h, v.content, 0, v.content.Size()); err != nil {
 				return 0, errors.Join(errors.New("crc64 of "+v.id), err)
 			}
 			return h.Sum64(), nil
