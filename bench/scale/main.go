@@ -17,6 +17,7 @@
 //	archived  recordings brought to archived, by the writes that the archiver makes
 //	calls     how often the vendor is asked about one recording
 //	requests  what a backfill asks of vendor and bucket; it builds the archiver
+//	handed    n ids by backfill --from, alone and beside a daemon; it builds the archiver
 //
 // The vendor is a function in the same process: its time is none, and what is
 // measured is the archiver's own work, the fsyncs of its disk included. Memory
@@ -70,6 +71,7 @@ var steps = []struct {
 	{"archived", archived},
 	{"calls", calls},
 	{"requests", requests},
+	{"handed", handed},
 }
 
 func main() {

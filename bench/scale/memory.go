@@ -65,3 +65,22 @@ func number(text, name string) int64 {
 }
 
 func mib(n int64) float64 { return float64(n) / (1 << 20) }
+
+// ticks is the processor time, user's and system's, in a /proc/PID/stat.
+func ticks(stat string) time.Duration {
+	_, rest, _ := strings.Cut(stat, ") ") // the name before it may have blanks
+	fields := strings.Fields(rest)
+	const user, system, hertz = 11, 12, 100
+	if len(fields) <= system {
+		return 0
+	}
+	var sum int64
+	for _, i := range []int{user, system} {
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0
+		}
+		sum += n
+	}
+	return time.Duration(sum) * time.Second / hertz
+}

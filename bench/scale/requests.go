@@ -20,10 +20,9 @@ import (
 // requests counts what one backfill asks of vendor and bucket. It builds the
 // archiver.
 func requests(ctx context.Context, s scale) ([]figure, error) {
-	binary := filepath.Join(s.dir, "archiver")
-	build := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/archiver")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the archiver: %w: %s", err, out)
+	binary, err := builtArchiver(ctx, s)
+	if err != nil {
+		return nil, err
 	}
 	var figures []figure
 	for _, c := range []struct {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,7 +62,11 @@ func (c *cli) backfill(ctx context.Context, f backfillFlags, args []string) erro
 	if err != nil {
 		return err
 	}
-	w.named = f.from != "" || len(args) > 0
+	defer w.Close()
+	list, none, err := w.begun()
+	if err != nil {
+		return err
+	}
 	terminal := isTerminal(c.stderr)
 	s := newScreen(c)
 	defer s.close()
@@ -70,7 +76,7 @@ func (c *cli) backfill(ctx context.Context, f backfillFlags, args []string) erro
 	}
 	defer logs.done()
 	warn(logs.Logger, cfg)
-	if w.named && len(w.keys) == 0 {
+	if w.named() && none {
 		if !f.json {
 			if _, err := fmt.Fprintln(c.stdout, "0 recordings: no id was given"); err != nil {
 				return err
@@ -80,7 +86,7 @@ func (c *cli) backfill(ctx context.Context, f backfillFlags, args []string) erro
 	}
 	take, work, end := stoppable(ctx)
 	defer end()
-	b := &backfilling{c: c, f: f, w: w, cfg: cfg, screen: s, log: logs.Logger}
+	b := &backfilling{c: c, f: f, w: w, list: list, cfg: cfg, screen: s, log: logs.Logger}
 	if f.dryRun {
 		return b.dryRun(take)
 	}
@@ -91,7 +97,9 @@ func (c *cli) backfill(ctx context.Context, f backfillFlags, args []string) erro
 type backfilling struct {
 	c      *cli
 	f      backfillFlags
-	w      wanted
+	w      *wanted
+	list   iter.Seq2[state.Key, error] // of what is wanted; nil: all that is tracked
+	handed atomic.Bool                 // all of it has arrived
 	cfg    *config.Config
 	screen *screen
 	log    *zap.Logger
@@ -114,8 +122,10 @@ func (b *backfilling) archive(take, work context.Context) (err error) {
 	}
 	defer closing(&err, a)
 	if a.remote() {
-		b.c.say("handed to the running archiver, which goes on with it whatever becomes of this command")
 		err = b.follow(take, a)
+		if take.Err() != nil && !b.handed.Load() {
+			return errInterrupted
+		}
 		if take.Err() != nil {
 			return errors.New("interrupted; the running archiver goes on with it, archiver ls shows how far it is")
 		}
@@ -126,11 +136,17 @@ func (b *backfilling) archive(take, work context.Context) (err error) {
 }
 
 // beside runs the archiver of this process while it follows. An interrupt
-// stops that one, which then says how far it came.
+// stops that one, which then says how far it came; or the list, which may be
+// one that somebody types.
 func (b *backfilling) beside(take, work context.Context, a *client) error {
 	running, stop := context.WithCancel(take)
 	following, abandon := context.WithCancelCause(context.WithoutCancel(take))
 	defer abandon(nil)
+	defer context.AfterFunc(take, func() {
+		if !b.handed.Load() {
+			abandon(errInterrupted)
+		}
+	})()
 	var (
 		wg   sync.WaitGroup
 		rerr error
@@ -180,7 +196,7 @@ func (b *backfilling) follow(ctx context.Context, a *client) error {
 		return errors.New("the archiver was told to stop; run the same command again to go on")
 	case sum.Stuck:
 		return &outcome{code: exitAttention, err: errors.New("nothing moved any more though work was left: what fails is tried again later and later; the log says why, then run the same command again to go on")}
-	case len(sum.Attention) > 0:
+	case len(sum.Attention)+sum.MoreAttention > 0:
 		return &outcome{code: exitAttention}
 	}
 	return b.w.attention()
@@ -202,8 +218,8 @@ func summaryText(sum apitype.Summary) string {
 		b.WriteString(": " + strings.Join(parts, ", "))
 	}
 	fmt.Fprintf(&b, "\n%s verified, %s\n", explain.Count(sum.Files, "file"), exact(sum.Bytes))
-	if len(sum.Attention) > 0 {
-		b.WriteString("needs attention:\n" + attention(sum.Attention))
+	if len(sum.Attention)+sum.MoreAttention > 0 {
+		b.WriteString("needs attention:\n" + attention(sum.Attention, sum.MoreAttention))
 	}
 	return b.String()
 }

@@ -23,11 +23,11 @@ func cmdConference(ts *testscript.TestScript, _ bool, args []string) {
 	worldOf(ts).vendor.AddConference(vendorsim.Conference{Key: args[1], Tenant: args[0], EntID: 52, Started: true})
 }
 
-// cmdSpoil changes the last byte of an object, or removes it; KEY is a part of
+// cmdSpoil changes the last byte of an object, cuts it off, or removes the object; KEY is a part of
 // its key that no other has. Nothing else than its content and what follows
 // from it differs:
 //
-//	spoil change|remove KEY
+//	spoil change|shorten|remove KEY
 func cmdSpoil(ts *testscript.TestScript, _ bool, args []string) {
 	ctx, bucket, key := context.Background(), aws.String(worldOf(ts).bucket), aws.String(object(ts, args[1]))
 	if args[0] == "remove" {
@@ -39,7 +39,11 @@ func cmdSpoil(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	b, err := io.ReadAll(o.Body)
 	ts.Check(err)
-	b[len(b)-1] ^= 1
+	if args[0] == "shorten" {
+		b = b[:len(b)-1]
+	} else {
+		b[len(b)-1] ^= 1
+	}
 	_, err = store.Client().PutObject(ctx, &s3.PutObjectInput{
 		Bucket: bucket, Key: key, Body: bytes.NewReader(b), Metadata: o.Metadata, ContentType: o.ContentType,
 	})

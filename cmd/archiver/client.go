@@ -166,9 +166,14 @@ func (c *cli) asking(ctx context.Context, makes bool, f func(ctx context.Context
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	told, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	defer context.AfterFunc(ctx, stop)()
+	ctx, interrupt := context.WithCancel(ctx)
+	defer interrupt()
+	defer context.AfterFunc(told, func() {
+		stop() // whoever hears of the first signal may count on the second one
+		interrupt()
+	})()
 	quiet := cfg.Log
 	if quiet.Level == "debug" || quiet.Level == "info" {
 		quiet.Level = "warn" // what was done is said in the answer
@@ -184,7 +189,7 @@ func (c *cli) asking(ctx context.Context, makes bool, f func(ctx context.Context
 		c.cfg = cfg
 		err = f(ctx, a)
 	}
-	if err != nil && ctx.Err() != nil {
+	if o, ok := errors.AsType[*outcome](err); err != nil && ctx.Err() != nil && (!ok || !o.stands) {
 		return errors.New("interrupted")
 	}
 	return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -9,6 +10,39 @@ import (
 	"archiver/internal/config"
 	"archiver/internal/state"
 )
+
+// strict makes cobra's own commands fail as ours do: what is not known is wrong
+// usage, and what can't be written is a failure.
+func (c *cli) strict(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			cmd.Args, cmd.RunE = cobra.ArbitraryArgs, choose
+			for _, shell := range cmd.Commands() {
+				write := shell.RunE
+				shell.RunE = c.act(func(_ context.Context, args []string) error { return write(shell, args) })
+			}
+		case "help":
+			show := cmd.Run
+			cmd.Run = nil
+			cmd.RunE = func(help *cobra.Command, args []string) error {
+				about, rest, err := root.Find(args)
+				switch {
+				case err != nil:
+					return err
+				case len(rest) > 0 && about.HasSubCommands():
+					return choose(about, rest)
+				case len(rest) > 0:
+					return cobra.NoArgs(about, rest)
+				}
+				show(help, args)
+				return nil
+			}
+		}
+	}
+}
 
 // completes lets shells complete a flag's values. That the flag isn't there
 // would be our own mistake.

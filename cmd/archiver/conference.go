@@ -103,41 +103,72 @@ func (c *cli) conferenceList(ctx context.Context, k kind, asJSON bool) error {
 }
 
 func (c *cli) conference(ctx context.Context, k kind, method, key string, asJSON bool) error {
+	if key == "" {
+		return usage("no conference key; name the conference")
+	}
 	return c.asking(ctx, true, func(ctx context.Context, a *client) error {
 		tenant, err := c.conferenceTenant(ctx, a, k, method, key)
 		if err != nil {
 			return err
 		}
-		var got apitype.Conference
-		err = a.call(ctx, method, "/conferences/"+segment(tenant)+"/"+segment(key)+"/"+k.path, nil, nil, &got)
+		got, err := c.effect(ctx, a, k, method, tenant, key)
 		switch {
 		case err != nil:
 			return err
 		case asJSON:
-			return lines(c.stdout).Encode(got)
+			err = lines(c.stdout).Encode(got)
+		default:
+			err = c.tellConference(a, k, method, got)
 		}
-		return c.tellConference(a, k, method, got)
+		return stands(err)
 	})
+}
+
+// effect makes a call that goes on when whoever asked for it leaves. A running
+// archiver finishes it alone; one of this process is waited for, since it ends
+// with the command.
+func (c *cli) effect(ctx context.Context, a *client, k kind, method, tenant, key string) (got apitype.Conference, err error) {
+	if ctx.Err() != nil { // nothing was called
+		return got, ctx.Err()
+	}
+	call := ctx
+	if !a.remote() {
+		call = context.WithoutCancel(ctx)
+		defer context.AfterFunc(ctx, func() {
+			c.say("%s: waiting for the vendor's answer; interrupt again to leave it unresolved", c.command)
+		})()
+	}
+	err = a.call(call, method, "/conferences/"+segment(tenant)+"/"+segment(key)+"/"+k.path, nil, nil, &got)
+	if err != nil && call.Err() != nil {
+		err = &outcome{code: exitAttention, err: fmt.Errorf("interrupted: it may have taken effect; archiver %s stop %s --tenant %s settles it", k.path, plain(key), tenant)}
+	}
+	return got, stands(err)
 }
 
 // tellConference prints what a script wants, and tells people the rest.
 func (c *cli) tellConference(a *client, k kind, method string, got apitype.Conference) error {
-	what := fmt.Sprintf("%s: the %s of conference %s ", got.Tenant, k.noun, plain(got.ConferenceKey))
-	if method == http.MethodPost {
-		what += "has begun"
-	} else {
-		what += "has ended"
-	}
 	out := got.URL
 	if k == recordKind {
 		out = got.RecordID
+	}
+	what := fmt.Sprintf("%s: the %s of conference %s ", got.Tenant, k.noun, plain(got.ConferenceKey))
+	switch {
+	case method == http.MethodPost:
+		what += "has begun"
+	case got.Error != "":
+		what += "is over: " + plain(got.Error)
+	default:
+		what += "has ended"
+	}
+	if k == recordKind && out != "" {
 		what += "; it is tracked under the recordId that is printed"
 	}
 	c.say("%s", what)
-	if out != "" {
-		if _, err := fmt.Fprintln(c.stdout, out); err != nil {
-			return err
-		}
+	if out == "" {
+		return nil
+	}
+	if _, err := fmt.Fprintln(c.stdout, out); err != nil {
+		return err
 	}
 	if k == recordKind {
 		c.waits(a)

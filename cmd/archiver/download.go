@@ -130,7 +130,10 @@ func (d *download) fetch(ctx context.Context, bar *fileBar) error {
 			tries = 0
 		}
 		if tries++; tries >= downloadTries {
-			return b.err
+			if !errors.Is(b.err, io.EOF) && !errors.Is(b.err, io.ErrUnexpectedEOF) {
+				return b.err // nobody answers any more
+			}
+			return d.given("ended after "+exact(d.have), b.err)
 		}
 		pause := time.NewTimer(d.pause << (tries - 1))
 		select {
@@ -156,8 +159,8 @@ func (d *download) read(ctx context.Context, bar *fileBar) error {
 		o, refused := errors.AsType[*outcome](err)
 		switch {
 		case refused && notArchived(err):
-			return &outcome{code: exitAttention, err: o.err}
-		case refused || ctx.Err() != nil || d.have == 0:
+			return d.given("is no longer what it was", o.err)
+		case refused || ctx.Err() != nil || d.have == 0 && !errors.Is(err, io.EOF):
 			return err
 		}
 		return &broken{err}
@@ -176,6 +179,12 @@ func (d *download) read(ctx context.Context, bar *fileBar) error {
 		return &broken{d.a.lost(ctx, err)}
 	}
 	return err
+}
+
+// given explains an answer that is not what was archived, or not all of it.
+func (d *download) given(what string, err error) error {
+	return &outcome{code: exitAttention, err: fmt.Errorf("what the bucket gave %s, and %s were archived: %w; nothing was left here; archiver verify --deep %s asks the bucket about all files",
+		what, exact(d.w.Size), err, plain(d.w.recordID))}
 }
 
 // notArchived reports a refusal that says that the bucket no longer has what

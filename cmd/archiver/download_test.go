@@ -49,6 +49,9 @@ func (c *cutting) Write(p []byte) (int, error) {
 		c.left -= len(p)
 		return c.ResponseWriter.Write(p)
 	}
+	if c.left < 0 { // not even a header
+		panic(http.ErrAbortHandler)
+	}
 	_, _ = c.ResponseWriter.Write(p[:c.left])
 	_ = http.NewResponseController(c.ResponseWriter).Flush()
 	panic(http.ErrAbortHandler)
@@ -123,7 +126,9 @@ func TestDownloadLeavesNothing(t *testing.T) {
 		code int
 	}{
 		{"other bytes", &archive{content: content, ranges: true}, sumOf([]byte("x")), "nothing was left here", exitAttention},
-		{"never whole", &archive{content: content, ranges: true, cut: []int{5000, 0, 0, 0, 0, 0}}, sumOf(content), "gone away in the middle", exitFailed},
+		{"never whole", &archive{content: content, ranges: true, cut: []int{5000, 0, 0, 0, 0, 0}}, sumOf(content), "gave ended after 4.9 KiB (5000 bytes), and 9.8 KiB (10000 bytes) were archived: ", exitAttention},
+		{"nothing at all", &archive{content: content, ranges: true, cut: []int{0, 0, 0, 0, 0, 0}}, sumOf(content), "archiver verify --deep", exitAttention},
+		{"no answer", &archive{content: content, ranges: true, cut: []int{-1, -1, -1, -1, -1, -1}}, sumOf(content), "gave ended after 0 B", exitAttention},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path, err := fetched(t, c.s, c.sum)

@@ -9,6 +9,7 @@ import (
 	"archiver/internal/apitype"
 	"archiver/internal/daemon"
 	"archiver/internal/explain"
+	"archiver/internal/state"
 )
 
 // dryRun says what a backfill would fetch.
@@ -56,7 +57,14 @@ func (b *backfilling) dryRun(ctx context.Context) (err error) {
 // planAlone plans where there is no state, and makes none.
 func (b *backfilling) planAlone(ctx context.Context, each func(apitype.Planned) error) error {
 	out := lines(b.c.stdout)
-	return daemon.DryRun(ctx, b.cfg, daemon.Options{Logger: b.log, UserAgent: userAgent()}, nil, b.w.keys, func(p daemon.Planned) error {
+	var keys *state.KeySet
+	if b.list != nil {
+		var err error
+		if keys, err = collected(b.list); err != nil {
+			return err
+		}
+	}
+	return daemon.DryRun(ctx, b.cfg, daemon.Options{Logger: b.log, UserAgent: userAgent()}, nil, keys, func(p daemon.Planned) error {
 		q := planOf(p)
 		if b.f.json {
 			if err := out.Encode(apitype.BackfillLine{Planned: &q}); err != nil {

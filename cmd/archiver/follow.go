@@ -24,17 +24,18 @@ func (b *backfilling) ask(ctx context.Context, a *client, line func(apitype.Back
 	if b.f.dryRun {
 		q.Set("dry_run", "true")
 	}
-	if !b.w.named {
+	if b.list == nil {
 		q.Set("all", "true")
 	}
-	body, hand := io.Pipe()
-	defer func() { _ = body.Close() }() // ends whoever still writes
-	go func() { hand.CloseWithError(writeKeys(hand, b.w.keys)) }()
-	resp, err := a.send(ctx, request{method: http.MethodPost, path: "/backfill", query: q, body: body, form: "application/x-ndjson"})
+	resp, err := b.send(ctx, a, q)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }() // it was read
+	b.handed.Store(true)
+	if a.remote() && !b.f.dryRun {
+		b.c.say("handed to the running archiver, which goes on with it whatever becomes of this command")
+	}
 	out := lines(b.c.stdout)
 	in := json.NewDecoder(resp.Body)
 	for whole := false; ; {
@@ -64,15 +65,36 @@ func (b *backfilling) ask(ctx context.Context, a *client, line func(apitype.Back
 	}
 }
 
-// writeKeys writes recordings as the API reads lists of them.
-func writeKeys(w io.Writer, keys []state.Key) error {
-	out := lines(w)
-	for _, k := range keys {
-		if err := out.Encode(apitype.TrackLine{Tenant: k.Tenant, RecordID: k.RecordID}); err != nil {
-			return err
-		}
+// send asks, and hands the list over while it is read. What answers has read
+// all of it.
+func (b *backfilling) send(ctx context.Context, a *client, q url.Values) (*http.Response, error) {
+	req := request{method: http.MethodPost, path: "/backfill", query: q}
+	if b.list == nil {
+		return a.send(ctx, req)
 	}
-	return nil
+	body, to := io.Pipe()
+	defer func() { _ = body.Close() }() // ends whoever still writes
+	// Or the transport would wait for the next line before it gives up.
+	defer context.AfterFunc(ctx, func() { _ = body.Close() })()
+	written := make(chan error, 1)
+	go func() { // may outlast an interrupt: who types a list need not press return
+		err := hand(to, b.list)
+		written <- err
+		to.CloseWithError(err)
+	}()
+	req.body, req.form = body, "application/x-ndjson"
+	resp, err := a.send(ctx, req)
+	if err == nil {
+		return resp, <-written // nil; whoever counts the wrong lines has ended
+	}
+	select {
+	case wrong := <-written: // it is the list that could not be read, or the reading that was given up
+		if wrong != nil && !errors.Is(wrong, io.ErrClosedPipe) {
+			err = wrong
+		}
+	default:
+	}
+	return nil, err
 }
 
 // sayEvery is how often progress is logged where there is no terminal.

@@ -29,7 +29,7 @@ overwritten: if it is another one, that is an error.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: c.act(func(ctx context.Context, args []string) error { return c.get(ctx, f, args) }),
 	}
-	cmd.Flags().StringVarP(&f.dir, "output", "o", ".", "download into `dir`, which must exist")
+	cmd.Flags().StringVarP(&f.dir, "output", "o", ".", "download into `dir`, which is made where it is not there")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON lines, one a file")
 	return cmd
 }

@@ -17,7 +17,7 @@ import (
 // idSink is told of every id in a list, and of every line that holds none.
 // Lines count from 1.
 type idSink struct {
-	id  func(line int, tenant, recordID string) // tenant is "" where the list names none
+	id  func(line int, tenant, recordID string) error // tenant is "" where the list names none
 	bad func(line int, why string)
 }
 
@@ -27,8 +27,8 @@ const wantID = "a recordId has 1 to 64 characters and no control characters"
 // TSV whose header has a record_id column, and perhaps a tenant column; or
 // JSON lines, each a string or an object with these members. Empty lines,
 // lines that begin with "#", a byte order mark and CR don't count. It holds
-// one line at a time. Errors are the reader's, and a list whose form says that
-// it isn't one of ids.
+// one line at a time. Errors are the reader's, the sink's, and a list whose form
+// says that it isn't one of ids.
 func readIDs(r io.Reader, sink idSink) error {
 	br := bufio.NewReaderSize(r, 64<<10)
 	for n := 1; ; n++ {
@@ -95,7 +95,9 @@ func readLines(br *bufio.Reader, n int, text string, one func(string) (tenant, i
 	for {
 		if text != "" && text[0] != '#' {
 			tenant, id, err := one(text)
-			sink.check(n, tenant, id, err)
+			if err := sink.check(n, tenant, id, err); err != nil {
+				return err
+			}
 		}
 		line, err := readLine(br)
 		n++
@@ -110,15 +112,16 @@ func readLines(br *bufio.Reader, n int, text string, one func(string) (tenant, i
 	}
 }
 
-func (s idSink) check(line int, tenant, id string, err error) {
+func (s idSink) check(line int, tenant, id string, err error) error {
 	switch {
 	case err != nil:
 		s.bad(line, err.Error())
 	case !meetingapi.ValidRecordID(id):
 		s.bad(line, wantID)
 	default:
-		s.id(line, tenant, id)
+		return s.id(line, tenant, id)
 	}
+	return nil
 }
 
 func plainID(text string) (tenant, id string, err error) { return "", text, nil }
@@ -189,8 +192,10 @@ func (t sheet) read(br *bufio.Reader, n int, sink idSink) error {
 		}
 		tenant := ""
 		if t.tenant >= 0 && t.tenant < len(row) {
-			tenant = strings.Clone(strings.TrimSpace(row[t.tenant]))
+			tenant = strings.TrimSpace(row[t.tenant])
 		}
-		sink.check(line, tenant, strings.Clone(strings.TrimSpace(row[t.recordID])), nil)
+		if err := sink.check(line, tenant, strings.TrimSpace(row[t.recordID]), nil); err != nil {
+			return err
+		}
 	}
 }

@@ -44,7 +44,10 @@ func TestReadIDs(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
 			err := readIDs(iotest.OneByteReader(strings.NewReader(c.text)), idSink{
-				id:  func(line int, tenant, id string) { got = append(got, fmt.Sprintf("%d:%s/%s", line, tenant, id)) },
+				id: func(line int, tenant, id string) error {
+					got = append(got, fmt.Sprintf("%d:%s/%s", line, tenant, id))
+					return nil
+				},
 				bad: func(line int, _ string) { got = append(got, fmt.Sprintf("%d!", line)) },
 			})
 			if err != nil {
@@ -58,14 +61,14 @@ func TestReadIDs(t *testing.T) {
 }
 
 func TestReadIDsFails(t *testing.T) {
-	never := idSink{id: func(int, string, string) { t.Error("an id") }, bad: func(int, string) { t.Error("a line") }}
+	never := idSink{id: func(int, string, string) error { t.Error("an id"); return nil }, bad: func(int, string) { t.Error("a line") }}
 	for _, text := range []string{"recordId,title\na,b\n", "\n\nx\ty\n", "a;b"} {
 		if err := readIDs(strings.NewReader(text), never); err == nil || !strings.Contains(err.Error(), "no column record_id") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 	broken := errors.New("broken")
-	ignore := idSink{id: func(int, string, string) {}, bad: func(int, string) {}}
+	ignore := idSink{id: func(int, string, string) error { return nil }, bad: func(int, string) {}}
 	for _, text := range []string{"", "a\n", "\"a\"\n", "record_id\na\n", "# x\n"} {
 		r := iotest.TimeoutReader(strings.NewReader(text))
 		if text == "" {
@@ -73,6 +76,21 @@ func TestReadIDsFails(t *testing.T) {
 		}
 		if err := readIDs(iotest.OneByteReader(r), ignore); !errors.Is(err, broken) && !errors.Is(err, iotest.ErrTimeout) {
 			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// TestReadIDsStops: no line is read behind the one that its sink refuses.
+func TestReadIDsStops(t *testing.T) {
+	enough := errors.New("enough")
+	for _, text := range []string{"a\nb\n", "\"a\"\n\"b\"\n", "record_id\na\nb\n"} {
+		n := 0
+		err := readIDs(strings.NewReader(text), idSink{
+			id:  func(int, string, string) error { n++; return enough },
+			bad: func(int, string) { t.Error("a line") },
+		})
+		if !errors.Is(err, enough) || n != 1 {
+			t.Errorf("%q: %d ids, %v", text, n, err)
 		}
 	}
 }

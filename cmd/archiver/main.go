@@ -59,7 +59,7 @@ func execute(ctx context.Context, args []string, stdin io.Reader, stdout, stderr
 		err = done
 	}
 	if done.err != nil {
-		c.say("%s: %s", cmd.CommandPath(), strings.TrimSpace(err.Error()))
+		c.say("%s: %s", cmd.CommandPath(), advised(err))
 	}
 	return done.code
 }

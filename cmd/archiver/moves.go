@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +18,7 @@ import (
 type move struct {
 	method, path string // the call, below the recording
 	works        bool   // there is something to do afterwards
+	illegal      string // why the status of a recording may forbid it; "": none does
 }
 
 // moveCommand builds the command of a move, for recordings that are named.
@@ -34,26 +37,26 @@ func (c *cli) acceptCommand() *cobra.Command {
 		Long: `Files marked size_mismatch, length_unproven or content_suspect are never
 deleted at the vendor by themselves. Look at them (archiver get), then accept
 the recording. The audit log remembers it.`,
-	}, move{http.MethodPost, "/accept", false})
+	}, move{method: http.MethodPost, path: "/accept"})
 }
 
 func (c *cli) holdCommand() *cobra.Command {
 	return c.moveCommand(&cobra.Command{
 		Use:   "hold RECORD_ID…",
 		Short: "Forbid the deletion of recordings at the vendor",
-	}, move{http.MethodPut, "/hold", false})
+	}, move{method: http.MethodPut, path: "/hold", illegal: "its deletion at the vendor is under way and cannot be held up any more"})
 }
 
 func (c *cli) unholdCommand() *cobra.Command {
 	return c.moveCommand(&cobra.Command{
 		Use:   "unhold RECORD_ID…",
 		Short: "End a hold",
-	}, move{http.MethodDelete, "/hold", false})
+	}, move{method: http.MethodDelete, path: "/hold"})
 }
 
 func (c *cli) retryCommand() *cobra.Command {
 	quarantined, asJSON := false, false
-	m := move{http.MethodPost, "/retry", true}
+	m := move{method: http.MethodPost, path: "/retry", works: true, illegal: "only what is quarantined can be tried again"}
 	cmd := &cobra.Command{
 		Use:   "retry RECORD_ID… | --quarantined",
 		Short: "Start anew with recordings that are quarantined",
@@ -98,13 +101,25 @@ func (c *cli) move(ctx context.Context, m move, asJSON bool, ids []string) error
 func (c *cli) moveOne(ctx context.Context, a *client, m move, asJSON bool, tenant, id string) error {
 	var r apitype.Recording
 	if err := a.call(ctx, m.method, recordingPath(tenant, id)+m.path, nil, nil, &r); err != nil {
-		return fmt.Errorf("%s: %w", name(tenant, id), err)
+		return m.refused(name(tenant, id), err)
 	}
 	if asJSON {
 		return lines(c.stdout).Encode(r)
 	}
 	_, err := fmt.Fprintf(c.stdout, "%s: %s; %s\n", name(r.Tenant, r.RecordID), r.Status, plain(r.Next))
 	return err
+}
+
+// refused names the recording, once, and says what the archiver's refusal
+// means.
+func (m move) refused(who string, err error) error {
+	if p, ok := errors.AsType[*problem](err); ok && p.Code == "illegal" && m.illegal != "" {
+		err = fmt.Errorf("%w; %s, archiver show says how it is", err, m.illegal)
+	}
+	if strings.HasPrefix(err.Error(), who+": ") {
+		return err
+	}
+	return fmt.Errorf("%s: %w", who, err)
 }
 
 // retryAll lists first: what is tried again leaves the list.

@@ -50,6 +50,7 @@ func (a *client) send(ctx context.Context, q request) (*http.Response, error) {
 	}
 	req.URL.RawQuery = q.query.Encode()
 	maps.Copy(req.Header, q.header)
+	req.Header.Set(socket.StateHeader, a.state)
 	if q.body != nil {
 		req.Header.Set("Content-Type", q.form)
 	}

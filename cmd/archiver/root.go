@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,8 +26,32 @@ const (
 // outcome is an error with its exit code; err may be nil if everything has
 // been said.
 type outcome struct {
-	code int
-	err  error
+	code   int
+	err    error
+	stands bool // it is what came of the command, interrupted or not
+}
+
+// stands is an error that an interrupt does not outweigh.
+func stands(err error) error {
+	if err == nil {
+		return nil
+	}
+	o := outcome{code: exitFailed, err: err}
+	if before, ok := errors.AsType[*outcome](err); ok {
+		o = *before
+	}
+	o.stands = true
+	return &o
+}
+
+// advised is an error's text. What to do about a full disk is the same
+// wherever it fills up, and most of what meets one doesn't say it.
+func advised(err error) string {
+	s, full := strings.TrimSpace(err.Error()), syscall.ENOSPC.Error()
+	if !strings.Contains(s, full) || strings.Contains(s, "make room") {
+		return s
+	}
+	return s + "; make room there, then run the same command again"
 }
 
 func (o *outcome) Error() string {
@@ -89,6 +114,7 @@ func (c *cli) root() *cobra.Command {
 		c.retryCommand(), c.acceptCommand(), c.holdCommand(), c.unholdCommand(), c.verifyCommand(), c.getCommand(),
 		c.recordCommand(), c.liveCommand(), c.configCommand(), c.stateCommand(), c.versionCommand(),
 	)
+	c.strict(root)
 	return root
 }
 

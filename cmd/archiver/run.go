@@ -55,16 +55,25 @@ func (c *cli) run(ctx context.Context, _ []string) error {
 	return c.serve(take, work, hangups, cfg, logs)
 }
 
-// serve runs the daemon until it is told to stop.
+// serve runs the daemon until it is told to stop, or ends by itself.
 func (c *cli) serve(take, work context.Context, hangups <-chan os.Signal, cfg *config.Config, logs logs) (err error) {
-	daemon.LimitHeap(cfg.Transfer.Memory)
-	sd := systemd{log: logs.Logger}
-	opened := sd.starting()
-	d, err := daemon.Open(take, cfg, daemon.Options{
+	heap := heapLimit{pool: cfg.Transfer.Memory}
+	heap.set(cfg.Transfer.Memory)
+	sd := newSystemd(logs.Logger)
+	var telling, working sync.WaitGroup
+	defer telling.Wait()
+	closed, end := context.WithCancel(context.WithoutCancel(take))
+	defer end()
+	running, stop := context.WithCancel(take)
+	defer stop()
+	opened := sd.starting(closed)
+	var d *daemon.Daemon
+	d, err = daemon.Open(take, cfg, daemon.Options{
 		Logger: logs.Logger, UserAgent: userAgent(), Version: buildVersion().version, Commit: buildVersion().commit, Listen: true,
 		Ready: func() {
 			announce(logs.Logger, cfg)
 			sd.ready()
+			working.Go(func() { c.reloads(running, hangups, d, &heap, logs, sd) }) // a hangup that came before has waited
 		},
 	})
 	opened()
@@ -75,32 +84,45 @@ func (c *cli) serve(take, work context.Context, hangups <-chan os.Signal, cfg *c
 		return err
 	}
 	defer closing(&err, d)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	serving, stopped := context.WithCancel(context.WithoutCancel(take))
-	defer stopped()
-	wg.Go(func() { sd.beat(serving, d) })
-	wg.Go(func() { c.reloads(take, hangups, d, logs, sd) })
-	defer context.AfterFunc(take, func() { sd.stopping(cfg.ShutdownGrace) })()
-	if err := d.Run(take, work); err != nil && !errors.Is(err, context.Canceled) {
+	telling.Go(func() {
+		<-running.Done()
+		sd.stopping(closed)
+	})
+	beating, still := context.WithCancel(closed)
+	working.Go(func() { sd.beat(beating, d) })
+	err = d.Run(take, work)
+	stop() // it may have ended by itself
+	still()
+	working.Wait()
+	switch {
+	case err != nil && !errors.Is(err, context.Canceled):
 		return err
-	}
-	if work.Err() != nil {
+	case work.Err() != nil:
 		return errors.New("cut by a second signal; what was in flight is fetched again at the next start")
 	}
 	logs.Info("archiver stopped")
 	return nil
 }
 
+// heapLimit follows transfer.memory. Work in flight still holds the buffers of
+// the configuration before, so that a lower value counts from the next reload
+// on.
+type heapLimit struct{ pool int64 } // bytes, of the newest configuration
+
+func (h *heapLimit) set(pool int64) {
+	daemon.LimitHeap(max(h.pool, pool))
+	h.pool = pool
+}
+
 // reloads takes over a new configuration at every SIGHUP.
-func (c *cli) reloads(ctx context.Context, hangups <-chan os.Signal, d *daemon.Daemon, logs logs, sd systemd) {
+func (c *cli) reloads(ctx context.Context, hangups <-chan os.Signal, d *daemon.Daemon, heap *heapLimit, logs logs, sd *systemd) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-hangups:
 			sd.reloading()
-			if err := c.reload(ctx, d, logs); err != nil {
+			if err := c.reload(ctx, d, heap, logs); err != nil {
 				logs.Error("the new configuration is not taken over, the old one stays in effect", zap.Error(err))
 			}
 			sd.ready()
@@ -108,7 +130,7 @@ func (c *cli) reloads(ctx context.Context, hangups <-chan os.Signal, d *daemon.D
 	}
 }
 
-func (c *cli) reload(ctx context.Context, d *daemon.Daemon, logs logs) error {
+func (c *cli) reload(ctx context.Context, d *daemon.Daemon, heap *heapLimit, logs logs) error {
 	cfg, err := c.load()
 	if err != nil {
 		return err
@@ -121,7 +143,7 @@ func (c *cli) reload(ctx context.Context, d *daemon.Daemon, logs logs) error {
 		return err
 	}
 	logs.level.SetLevel(level.Level())
-	daemon.LimitHeap(cfg.Transfer.Memory)
+	heap.set(cfg.Transfer.Memory)
 	warn(logs.Logger, cfg)
 	return nil
 }

@@ -54,6 +54,9 @@ turn deletion off (delete_source) before an old copy is used.`,
 }
 
 func (c *cli) stateBackup(ctx context.Context, path string) error {
+	if path == "" || path == "-" {
+		return usage("%q is no file's name; the copy is written to a file, which must not be there yet", path)
+	}
 	return c.asking(ctx, false, func(ctx context.Context, a *client) error {
 		if _, err := os.Lstat(path); err == nil {
 			return fmt.Errorf("%s is there already and is left alone; choose another name", path)

@@ -71,15 +71,15 @@ func stamp(t *time.Time) string {
 // shownAttention is how many recordings a summary names.
 const shownAttention = 20
 
-// attention lists what needs a person.
-func attention(all []apitype.Attention) string {
+// attention lists what needs a person, of which more is not named.
+func attention(all []apitype.Attention, more int) string {
 	var b strings.Builder
-	for i, a := range all {
-		if i == shownAttention {
-			fmt.Fprintf(&b, "  and %d more\n", len(all)-i)
-			break
-		}
+	shown := min(len(all), shownAttention)
+	for _, a := range all[:shown] {
 		fmt.Fprintf(&b, "  %s: %s\n", name(a.Tenant, a.RecordID), plain(a.Why))
+	}
+	if more += len(all) - shown; more > 0 {
+		fmt.Fprintf(&b, "  and %d more\n", more)
 	}
 	return b.String()
 }

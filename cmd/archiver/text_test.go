@@ -66,11 +66,16 @@ func TestAttention(t *testing.T) {
 	for i := range shownAttention {
 		all = append(all, apitype.Attention{Tenant: "acme", RecordID: fmt.Sprint(i), Why: "why"})
 	}
-	if text := attention(all); strings.Count(text, "\n") != shownAttention || strings.Contains(text, "more") {
+	if text := attention(all, 0); strings.Count(text, "\n") != shownAttention || strings.Contains(text, "more") {
 		t.Error(text)
 	}
-	all = append(all, all...)
-	if text := attention(all); strings.Count(text, "\n") != shownAttention+1 || !strings.HasSuffix(text, "\n  and 20 more\n") {
+	for _, more := range []int{0, 3} {
+		want := fmt.Sprintf("\n  and %d more\n", shownAttention+more)
+		if text := attention(append(all, all...), more); strings.Count(text, "\n") != shownAttention+1 || !strings.HasSuffix(text, want) {
+			t.Error(text)
+		}
+	}
+	if text := attention(all[:1], 2); text != "  acme/0: why\n  and 2 more\n" {
 		t.Error(text)
 	}
 }

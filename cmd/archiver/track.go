@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -59,24 +58,27 @@ func (c *cli) track(ctx context.Context, from string, asJSON bool, args []string
 	if err != nil {
 		return err
 	}
+	defer w.Close()
+	keys, err := collected(w.all())
+	if err != nil {
+		return err
+	}
 	return c.asking(ctx, true, func(ctx context.Context, a *client) error {
-		done, err := a.track(ctx, w.keys)
-		if err != nil {
-			return err
-		}
 		var tracked, already int
 		out := lines(c.stdout)
-		for _, t := range done {
+		err := a.track(ctx, keys, asJSON, func(t trackedOf) error {
 			tracked, already = tracked+len(t.Tracked.Tracked), already+len(t.Already)
 			for _, i := range t.Invalid {
 				c.say("%s: %s", name(t.Tenant, i.RecordID), plain(i.Reason))
 				w.bad++
 			}
 			if asJSON {
-				if err := out.Encode(t); err != nil {
-					return err
-				}
+				return out.Encode(t)
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 		if !asJSON {
 			if _, err := fmt.Fprintf(c.stdout, "%s tracked, %d tracked already\n", explain.Count(tracked, "recording"), already); err != nil {
@@ -88,30 +90,36 @@ func (c *cli) track(ctx context.Context, from string, asJSON bool, args []string
 	})
 }
 
-// track hands over recordings, which are ordered by tenant.
-func (a *client) track(ctx context.Context, keys []state.Key) ([]trackedOf, error) {
-	var out []trackedOf
-	for len(keys) > 0 {
-		tenant := keys[0].Tenant
-		n := 0
-		for n < len(keys) && keys[n].Tenant == tenant {
-			n++
-		}
-		all := trackedOf{Tenant: tenant, Tracked: apitype.Tracked{Tracked: []string{}, Already: []string{}, Invalid: []apitype.Invalid{}}}
-		for batch := range slices.Chunk(keys[:n], trackBatch) {
-			in, got := trackIn{Tenant: tenant}, apitype.Tracked{}
-			for _, k := range batch {
-				in.RecordIDs = append(in.RecordIDs, k.RecordID)
-			}
-			if err := a.call(ctx, http.MethodPost, "/recordings", nil, in, &got); err != nil {
-				return out, err
-			}
-			all.Tracked.Tracked = append(all.Tracked.Tracked, got.Tracked...)
-			all.Already, all.Invalid = append(all.Already, got.Already...), append(all.Invalid, got.Invalid...)
-		}
-		out, keys = append(out, all), keys[n:]
+// track hands over recordings and tells what came of them: at once, or a
+// tenant's together.
+func (a *client) track(ctx context.Context, keys *state.KeySet, together bool, tell func(trackedOf) error) error {
+	var in trackIn
+	none := func() trackedOf {
+		return trackedOf{Tracked: apitype.Tracked{Tracked: []string{}, Already: []string{}, Invalid: []apitype.Invalid{}}}
 	}
-	return out, nil
+	all := none()
+	for i, k := range keys.All() {
+		in.Tenant = k.Tenant
+		in.RecordIDs = append(in.RecordIDs, k.RecordID)
+		last := i == keys.Len()-1 || keys.At(i+1).Tenant != k.Tenant
+		if !last && len(in.RecordIDs) < trackBatch {
+			continue
+		}
+		var got apitype.Tracked
+		if err := a.call(ctx, http.MethodPost, "/recordings", nil, in, &got); err != nil {
+			return err
+		}
+		all.Tenant, in.RecordIDs = k.Tenant, in.RecordIDs[:0]
+		all.Tracked.Tracked = append(all.Tracked.Tracked, got.Tracked...)
+		all.Already, all.Invalid = append(all.Already, got.Already...), append(all.Invalid, got.Invalid...)
+		if last || !together {
+			if err := tell(all); err != nil {
+				return err
+			}
+			all = none()
+		}
+	}
+	return nil
 }
 
 // waits says that nobody works now on what was asked for.

@@ -40,7 +40,7 @@ func (c *cli) verify(ctx context.Context, f verifyFlags, ids []string) error {
 		return err
 	}
 	return c.asking(ctx, false, func(ctx context.Context, a *client) error {
-		v := verifying{c: c, a: a, f: f, tally: tally{c: c}}
+		v := verifying{c: c, a: a, f: f, tally: tally{c: c}, named: len(ids) > 0}
 		keys, err := v.keys(ctx, ids)
 		if err == nil {
 			err = v.all(ctx, keys)
@@ -64,6 +64,8 @@ type verifying struct {
 	f     verifyFlags
 	tally tally
 
+	named bool // these recordings, not all
+
 	recordings, ok, mismatch, failed int
 	bytes                            int64 // of files that match
 }
@@ -75,7 +77,7 @@ func (v *verifying) keys(ctx context.Context, ids []string) ([]state.Key, error)
 		return nil, err
 	}
 	var keys []state.Key
-	for _, id := range ids {
+	for _, id := range once(ids) {
 		d, err := v.c.find(ctx, v.a, tenants, id)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -97,12 +99,18 @@ func (v *verifying) keys(ctx context.Context, ids []string) ([]state.Key, error)
 		q.Set("tenant", v.c.tenant)
 	}
 	_, err = v.a.recordings(ctx, q, 0, func(r apitype.Recording) error {
-		if slices.ContainsFunc(r.Files, func(f apitype.File) bool { return f.Phase == string(state.Verified) }) {
+		if slices.ContainsFunc(r.Files, beenThere) {
 			keys = append(keys, state.Key{Tenant: r.Tenant, RecordID: r.RecordID})
 		}
 		return nil
 	})
 	return keys, err
+}
+
+// beenThere reports a file that is in the bucket, or may be quarantined since
+// it was found not to match.
+func beenThere(f apitype.File) bool {
+	return f.Phase == string(state.Verified) || f.Phase == string(state.FileQuarantined)
 }
 
 // atOnce is how many recordings are asked about at once: reading bytes back
@@ -168,8 +176,12 @@ func (v *verifying) ask(ctx context.Context, k state.Key) looked {
 
 // tell prints what does not match.
 func (v *verifying) tell(got apitype.Verification) error {
+	if len(got.Files) == 0 && !v.named { // quarantined for another reason, before it was archived
+		return nil
+	}
 	v.recordings++
 	if len(got.Files) == 0 {
+		got.OK = false
 		v.tally.add(&outcome{code: exitAttention, err: fmt.Errorf("verify %s: it has no archived file; archiver show %s says why", name(got.Tenant, got.RecordID), plain(got.RecordID))})
 	}
 	for _, f := range got.Files {

@@ -82,6 +82,18 @@ func validIDs(ids []string) error {
 	return nil
 }
 
+// once leaves out what was named before.
+func once(ids []string) []string {
+	var out []string
+	named := map[string]bool{}
+	for _, id := range ids {
+		if !named[id] {
+			named[id], out = true, append(out, id)
+		}
+	}
+	return out
+}
+
 // tally is what came of several things that are tried one by one: the failure
 // of one does not stop the others.
 type tally struct {
@@ -102,7 +114,7 @@ func (t *tally) add(err error) {
 		}
 	}
 	if err != nil {
-		t.c.say("%s: %s", t.c.command, err)
+		t.c.say("%s: %s", t.c.command, advised(err))
 	}
 	t.needs(code)
 }
@@ -125,14 +137,14 @@ func (t *tally) outcome() error {
 }
 
 // each finds the recordings and calls f for each; that one fails does not stop
-// the others.
+// the others. One that is named twice is meant once.
 func (c *cli) each(ctx context.Context, a *client, ids []string, f func(d apitype.Detail) error) error {
 	tenants, err := c.tenants(ctx, a)
 	if err != nil {
 		return err
 	}
 	t := tally{c: c}
-	for _, id := range ids {
+	for _, id := range once(ids) {
 		d, err := c.find(ctx, a, tenants, id)
 		if err == nil {
 			err = f(d)

@@ -34,6 +34,7 @@ type world struct {
 	bucket    string
 	recorded  int
 	before    map[string]int // calls before the last "fault none"
+	held      chan struct{}  // closed by "fault release"
 	processes map[string]*child
 	tenants   []string
 	told      watched // by processes to the service manager
@@ -148,7 +149,9 @@ func upload() *regexp.Regexp { return regexp.MustCompile(`\.mp4$`) }
 //
 //	fault refuse ID CODE
 //	fault lose CALL
-//	fault hang download|upload
+//	fault hang upload|CALL
+//	fault hold CALL
+//	fault release
 //	fault none
 func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
 	w := worldOf(ts)
@@ -158,15 +161,21 @@ func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
 	case "lose": // the reply of a call that took effect
 		w.vendor.Inject(vendorsim.Fault{Call: args[1], Times: 1, Do: vendorsim.Reset{AfterEffect: true}})
 	case "hang":
-		if args[1] == vendorsim.Download {
-			w.vendor.Inject(vendorsim.Fault{Call: vendorsim.Download, Do: vendorsim.Hang{}})
-		} else {
+		if args[1] == "upload" {
 			w.proxy.Inject(faultproxy.Rule{Method: "PUT", Path: upload(), Do: faultproxy.Hang{}})
+		} else {
+			w.vendor.Inject(vendorsim.Fault{Call: args[1], Do: vendorsim.Hang{}})
 		}
+	case "hold": // one call, until it is released
+		w.held = make(chan struct{})
+		w.vendor.Inject(vendorsim.Fault{Call: args[1], Times: 1, Do: vendorsim.Hold{Until: w.held}})
+	case "release":
+		close(w.held)
 	case "none":
 		w.vendor.ClearFaults()
 		w.proxy.ClearRules()
-		w.before = map[string]int{vendorsim.Download: w.count(vendorsim.Download), "upload": w.count("upload")}
+		w.before = w.vendor.Counts()
+		w.before["upload"] = w.count("upload")
 	default:
 		ts.Fatalf("fault %s?", args[0])
 	}
@@ -184,7 +193,7 @@ func cmdCalls(ts *testscript.TestScript, _ bool, args []string) {
 // cmdReached waits until there were so many downloads or uploads since the
 // beginning, or since "fault none", answered or not:
 //
-//	reached download|upload N
+//	reached upload|CALL N
 func cmdReached(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[1])
 	ts.Check(err)

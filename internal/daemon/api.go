@@ -148,7 +148,7 @@ func (a api) Stats(ctx context.Context) (apitype.Stats, error) {
 	if err != nil {
 		return apitype.Stats{}, err
 	}
-	size, err := a.store.Size()
+	size, err := a.store.Size() //nolint:contextcheck // it takes none
 	if err != nil {
 		return apitype.Stats{}, err
 	}

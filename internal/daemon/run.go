@@ -219,7 +219,7 @@ func serveAll(ctx context.Context, servers []server, log *zap.Logger, stop func(
 // listen opens the socket, and http.listen where that is asked for.
 func (d *Daemon) listen(ctx context.Context) ([]server, error) {
 	cfg := d.generation().cfg
-	local, err := socket.Listen(cfg.State.Path)
+	local, err := socket.Listen(cfg.State.Path) //nolint:contextcheck // it takes none
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager"
-	"github.com/aws/aws-sdk-go-v2/feature/s3/transfermanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
@@ -47,7 +46,7 @@ func run(ctx context.Context, args []string) (err error) {
 		Credentials: credentials.NewStaticCredentialsProvider("bench", "benchbench", ""),
 	})
 	uploads := transfermanager.New(client, func(o *transfermanager.Options) {
-		o.PartSizeBytes, o.Concurrency, o.ChecksumAlgorithm = *part, *streams, types.ChecksumAlgorithmCrc64nvme
+		o.PartSizeBytes, o.Concurrency, o.ChecksumAlgorithm = *part, *streams, "CRC64NVME"
 	})
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, *source, nil)
 	if err != nil {

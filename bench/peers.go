@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// peers are the programs that we are measured beside.
+type peers struct{ rclone, transfermanager string }
+
+// rcloneEnv configures rclone for a store and, as "src:", for the files at
+// names without signatures.
+func rcloneEnv(endpoint string, w *world) []string {
+	return []string{
+		"RCLONE_CONFIG=" + os.DevNull, "RCLONE_CONFIG_B_NO_CHECK_BUCKET=true",
+		"RCLONE_IGNORE_CHECKSUM=true", // the stub's ETags are no MD5; it saves rclone some work
+		"RCLONE_CONFIG_B_TYPE=s3", "RCLONE_CONFIG_B_PROVIDER=Other", "RCLONE_CONFIG_B_LIST_VERSION=2",
+		"RCLONE_CONFIG_B_ENDPOINT=" + endpoint, "RCLONE_CONFIG_B_ACCESS_KEY_ID=bench", "RCLONE_CONFIG_B_SECRET_ACCESS_KEY=benchbench",
+		"RCLONE_CONFIG_SRC_TYPE=http", "RCLONE_CONFIG_SRC_URL=" + w.plain + "/",
+		"RCLONE_CA_CERT=" + w.ca,
+	}
+}
+
+// copyURL runs `rclone copyurl` with links that were fetched before.
+func (p peers) copyURL(ctx context.Context, dir string, w *world) (usage, error) {
+	store, err := w.newStore(ctx)
+	if err != nil {
+		return usage{}, err
+	}
+	defer func() { _ = store.Close() }()
+	var csv strings.Builder
+	for _, id := range w.ids {
+		url, err := w.link(ctx, id)
+		if err != nil {
+			return usage{}, err
+		}
+		fmt.Fprintf(&csv, "%q,%s.mp4\n", url, id)
+	}
+	list := filepath.Join(dir, "urls.csv")
+	if err := os.WriteFile(list, []byte(csv.String()), 0o600); err != nil {
+		return usage{}, err
+	}
+	u, err := command(ctx, rcloneEnv(store.Endpoint(), w), p.rclone, "copyurl", "--urls", list, "b:"+bucket, "--transfers", "8")
+	if err == nil {
+		err = took(store.Stats().Bytes, w)
+	}
+	return u, err
+}
+
+// copyFiles runs `rclone copy` from an http remote that lists its files: that
+// is faster for it than --files-from with --no-traverse, which asks the store
+// about each file first.
+func (p peers) copyFiles(ctx context.Context, _ string, w *world) (usage, error) {
+	store, err := w.newStore(ctx)
+	if err != nil {
+		return usage{}, err
+	}
+	defer func() { _ = store.Close() }()
+	u, err := command(ctx, rcloneEnv(store.Endpoint(), w), p.rclone, "copy", "src:", "b:"+bucket, "--transfers", "8")
+	if err == nil {
+		err = took(store.Stats().Bytes, w)
+	}
+	return u, err
+}
+
+// pipe runs the AWS SDK's transfer manager on the row's one file.
+func (p peers) pipe(ctx context.Context, _ string, w *world) (usage, error) {
+	store, err := w.newStore(ctx)
+	if err != nil {
+		return usage{}, err
+	}
+	defer func() { _ = store.Close() }()
+	url, err := w.link(ctx, w.ids[0])
+	if err != nil {
+		return usage{}, err
+	}
+	u, err := command(ctx, nil, p.transfermanager, "-source", url, "-endpoint", store.Endpoint(), "-bucket", bucket, "-key", w.ids[0]+".mp4", "-part", fmt.Sprint(8<<20), "-streams", "4")
+	if err == nil {
+		err = took(store.Stats().Bytes, w)
+	}
+	return u, err
+}
+
+// took checks that a peer has done the work.
+func took(got int64, w *world) error {
+	var want int64
+	for _, c := range w.files {
+		want += c.Size()
+	}
+	if got < want {
+		return fmt.Errorf("the store took %d bytes, the files have %d", got, want)
+	}
+	return nil
+}
