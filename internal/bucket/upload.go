@@ -171,6 +171,7 @@ const abortAttempts = 5
 // AbortMultipartUpload), so it is repeated until ListParts finds nothing;
 // fault.Temporary if parts are still there after a few rounds.
 func (b *Bucket) AbortUpload(ctx context.Context, key, uploadID string) error {
+	var failed error
 	for attempt := range abortAttempts {
 		if attempt > 0 {
 			if err := b.wait(ctx, "AbortMultipartUpload", key, 100*time.Millisecond<<attempt); err != nil {
@@ -183,6 +184,9 @@ func (b *Bucket) AbortUpload(ctx context.Context, key, uploadID string) error {
 			if fe.Kind == fault.NotFound {
 				return nil
 			}
+			if failed = fe; fe.Kind == fault.Temporary { // a part in flight got in its way
+				continue
+			}
 			return fe
 		}
 		switch _, err := b.ListParts(ctx, key, uploadID); fault.KindOf(err) {
@@ -192,6 +196,10 @@ func (b *Bucket) AbortUpload(ctx context.Context, key, uploadID string) error {
 		default:
 			return err
 		}
+		failed = nil
+	}
+	if failed != nil {
+		return failed
 	}
 	return local("AbortMultipartUpload", b.subject(key), fault.Temporary, "the upload is still there", "")
 }

@@ -57,7 +57,7 @@ func open(ctx context.Context, path string, o Options, s schema) (*Store, error)
 	}
 	h, err := inspect(ctx, path, o, s)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = create(path, o, s); err != nil {
+		if err = create(path, o, s); err != nil && !made(path, err) {
 			return nil, refusal(path, err)
 		}
 		h, err = inspect(ctx, path, o, s)
@@ -240,12 +240,16 @@ func create(path string, o Options, s schema) (err error) {
 	}
 	// A link, not a rename: whoever came first keeps his.
 	if err := os.Link(temp, path); err != nil && !errors.Is(err, fs.ErrExist) {
-		// Who came first may have swept ours away already.
-		if _, there := os.Stat(path); there != nil || !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+		return err
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// made reports whether another one made the state meanwhile, and has swept ours
+// away.
+func made(path string, err error) bool {
+	_, there := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist) && there == nil
 }
 
 func syncDir(dir string) error {

@@ -250,6 +250,9 @@ func (s *Store) Track(ctx context.Context, keys []state.Key) ([]bool, error) {
 		// Those that are there are most often all: writers need not wait for
 		// them to be looked up.
 		unknown, err := s.unknown(ctx, keys, batch)
+		if e, ok := errors.AsType[*state.OpenError](err); ok && e.Kind == state.StateDamaged {
+			unknown, err = batch, nil // a write finds out how bad it is
+		}
 		if err == nil && len(unknown) > 0 {
 			err = s.update(ctx, func(t *txn) error { return s.track(t, keys, unknown, isNew) })
 		}

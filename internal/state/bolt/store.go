@@ -115,8 +115,7 @@ func (s *Store) explain(err error) error {
 }
 
 // view runs fn on a snapshot. A panic in it is an error of this call alone:
-// one bad page must not stop the work on all others. A file that was cut short
-// under us is the end of it.
+// one bad page must not stop the work on all others.
 func (s *Store) view(ctx context.Context, fn func(*txn) error) error {
 	if err := s.enter(ctx); err != nil {
 		return err
@@ -127,16 +126,7 @@ func (s *Store) view(ctx context.Context, fn func(*txn) error) error {
 		return err
 	}
 	err = guard(func() error { return fn(s.newTxn(tx)) })
-	if _, ok := errors.AsType[*panicked](err); ok && s.cut(tx) {
-		s.fail(s.explain(err), true)
-	}
 	return errors.Join(s.explain(err), s.rollback(tx))
-}
-
-// cut reports whether the file ends before the snapshot does.
-func (s *Store) cut(tx *bbolt.Tx) bool {
-	info, err := os.Stat(s.path)
-	return err == nil && info.Size() < tx.Size()
 }
 
 // begin starts a read transaction. bbolt keeps its locks if it panics there.
