@@ -77,10 +77,14 @@ func (c *cli) backfill(ctx context.Context, f backfillFlags, args []string) erro
 	defer logs.done()
 	warn(logs.Logger, cfg)
 	if w.named() && none {
-		if !f.json {
-			if _, err := fmt.Fprintln(c.stdout, "0 recordings: no id was given"); err != nil {
-				return err
-			}
+		if f.json {
+			nothing := apitype.Summary{Recordings: map[string]int{}, Attention: []apitype.Attention{}}
+			err = lines(c.stdout).Encode(apitype.BackfillLine{Summary: &nothing})
+		} else {
+			_, err = fmt.Fprintln(c.stdout, "0 recordings: no id was given")
+		}
+		if err != nil {
+			return err
 		}
 		return w.attention()
 	}

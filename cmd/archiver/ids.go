@@ -175,7 +175,11 @@ func (t sheet) read(br *bufio.Reader, n int, sink idSink) error {
 	for {
 		row, err := r.Read()
 		if parse, ok := errors.AsType[*csv.ParseError](err); ok {
-			sink.bad(n+parse.Line, parse.Err.Error())
+			why := parse.Err.Error()
+			if parse.Line > parse.StartLine {
+				why += fmt.Sprintf("; the quote goes on to line %d, and nothing in between was read: close it, and run again", n+parse.Line)
+			}
+			sink.bad(n+parse.StartLine, why)
 			continue
 		}
 		if err != nil {

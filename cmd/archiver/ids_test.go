@@ -94,3 +94,16 @@ func TestReadIDsStops(t *testing.T) {
 		}
 	}
 }
+
+// TestUnclosedQuote: the line that is told is where the quote begins, and that
+// the lines behind it are lost is said.
+func TestUnclosedQuote(t *testing.T) {
+	var got, told []string
+	err := readIDs(strings.NewReader("record_id,title\na,x\nb,\"oops\nc,x\nd,x\n"), idSink{
+		id:  func(_ int, _, id string) error { got = append(got, id); return nil },
+		bad: func(line int, why string) { told = append(told, fmt.Sprintf("%d: %s", line, why)) },
+	})
+	if err != nil || len(got) != 1 || len(told) != 1 || !strings.HasPrefix(told[0], "3: ") || !strings.Contains(told[0], "nothing in between was read") {
+		t.Errorf("%v, ids %v, told %v", err, got, told)
+	}
+}
