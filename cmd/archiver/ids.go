@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"archiver/internal/meetingapi"
+	"archiver/internal/textline"
 )
 
 // idSink is told of every id in a list, and of every line that holds none.
@@ -76,17 +77,11 @@ var errLong = errors.New("the line is longer than 64 KiB")
 // readLine returns a line; io.EOF comes with the last one, errLong instead of
 // one that does not fit.
 func readLine(br *bufio.Reader) ([]byte, error) {
-	line, err := br.ReadSlice('\n')
-	if !errors.Is(err, bufio.ErrBufferFull) {
-		return line, err
+	line, long, err := textline.Read(br)
+	if long && (err == nil || errors.Is(err, io.EOF)) {
+		return nil, errLong
 	}
-	for errors.Is(err, bufio.ErrBufferFull) {
-		_, err = br.ReadSlice('\n')
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return nil, errLong
+	return line, err
 }
 
 // readLines reads a list with one id a line, of which the first is text, the

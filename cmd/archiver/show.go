@@ -170,7 +170,7 @@ func deletion(d apitype.Detail, now time.Time) string {
 	if d.Deletion.Warrant != "" {
 		warrant = "warrant " + d.Deletion.Warrant
 	}
-	return sentences(from, warrant, d.Deletion.Error)
+	return explain.Sentences(from, warrant, d.Deletion.Error)
 }
 
 func manifest(m apitype.ManifestInfo) string {
@@ -179,9 +179,9 @@ func manifest(m apitype.ManifestInfo) string {
 		s = fmt.Sprintf("%s/%s of %s", m.Bucket, m.Key, stamp(m.WrittenAt))
 	}
 	if m.Due {
-		s = sentences(s, "due")
+		s = explain.Sentences(s, "due")
 	}
-	return sentences(s, m.Error)
+	return explain.Sentences(s, m.Error)
 }
 
 func marks(f apitype.FileDetail) string {
@@ -228,9 +228,9 @@ func eventRow(e apitype.Event) []string {
 	if e.From != e.To {
 		move = strings.TrimPrefix(e.From+" → "+e.To, " → ")
 	}
-	detail := sentences(e.Reason, e.Detail)
+	detail := explain.Sentences(e.Reason, e.Detail)
 	if e.Warrant != "" {
-		detail = sentences("warrant "+e.Warrant, detail)
+		detail = explain.Sentences("warrant "+e.Warrant, detail)
 	}
 	return []string{"  " + explain.Stamp(e.At), e.Type, e.FileID, move, plain(detail)}
 }

@@ -87,17 +87,6 @@ func attention(all []apitype.Attention, more int) string {
 // name is how people read which recording is meant.
 func name(tenant, recordID string) string { return plain(tenant + "/" + recordID) }
 
-// sentences joins what there is to say.
-func sentences(all ...string) string {
-	var said []string
-	for _, s := range all {
-		if s != "" {
-			said = append(said, s)
-		}
-	}
-	return strings.Join(said, "; ")
-}
-
 // columns aligns rows, two blanks apart. Rows may have fewer cells than
 // others; nothing ends in blanks.
 func columns(rows [][]string) string {

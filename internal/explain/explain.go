@@ -53,15 +53,15 @@ func (e explainer) status() (why, next string) {
 	case state.Archiving:
 		return e.archiving()
 	case state.Archived:
-		return e.archived(), sentences(e.rewritten(), e.deletion(), e.late())
+		return e.archived(), Sentences(e.rewritten(), e.deletion(), e.late())
 	case state.Deleting:
 		return fmt.Sprintf("warrant %s is stored, and the outcome of delRecordFile is not known yet", r.Deletion.WarrantID),
 			"the vendor is asked what it still lists: nothing is source_deleted, anything else is tried again under a new warrant"
 	case state.SourceDeleted:
 		return fmt.Sprintf("every file is verified, and since %s the vendor lists nothing of it any more, under warrant %s", Stamp(r.SourceDeletedAt), r.Deletion.WarrantID),
-			sentences(e.rewritten(), "nothing: it is final")
+			Sentences(e.rewritten(), "nothing: it is final")
 	case state.DeletionUnconfirmed:
-		return "delRecordFile claimed success, but: " + r.Deletion.Error, sentences(e.rewritten(), e.deletion(), e.late())
+		return "delRecordFile claimed success, but: " + r.Deletion.Error, Sentences(e.rewritten(), e.deletion(), e.late())
 	case state.Redirected:
 		return "the vendor's listings only ever named other recordings, which are archived in its place", "nothing: it is final"
 	case state.Quarantined:
@@ -269,17 +269,6 @@ func reasonText(r state.Reason) string {
 		return "the bucket does not have what was sent to it (verify_failed)"
 	}
 	return "quarantined (" + string(r) + ")"
-}
-
-// sentences joins what there is to say.
-func sentences(all ...string) string {
-	var said []string
-	for _, s := range all {
-		if s != "" {
-			said = append(said, s)
-		}
-	}
-	return strings.Join(said, "; ")
 }
 
 // current are the files that still count.

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -50,4 +51,15 @@ func Count(n int, what string) string {
 		return "1 " + what
 	}
 	return strconv.Itoa(n) + " " + what + "s"
+}
+
+// Sentences joins what there is to say; "" is nothing.
+func Sentences(all ...string) string {
+	var said []string
+	for _, s := range all {
+		if s != "" {
+			said = append(said, s)
+		}
+	}
+	return strings.Join(said, "; ")
 }

@@ -14,6 +14,7 @@ import (
 
 	"archiver/internal/meetingapi"
 	"archiver/internal/state"
+	"archiver/internal/textline"
 )
 
 const (
@@ -185,7 +186,7 @@ func (p *Poller) trackAll(ctx context.Context, t *tenant, keys []state.Key) erro
 func readIDs(r io.Reader, bad func(line int, why string), id func(line int, id string) error) error {
 	br := bufio.NewReaderSize(r, 4096)
 	for n := 1; ; n++ {
-		line, long, err := readLine(br)
+		line, long, err := textline.Read(br)
 		if n == 1 {
 			line = bytes.TrimPrefix(line, []byte("\xef\xbb\xbf"))
 		}
@@ -206,18 +207,4 @@ func readIDs(r io.Reader, bad func(line int, why string), id func(line int, id s
 			return err
 		}
 	}
-}
-
-// readLine returns a line without its end; of one that is longer than the
-// buffer only the beginning, and long.
-func readLine(br *bufio.Reader) (line []byte, long bool, err error) {
-	line, more, err := br.ReadLine()
-	if !more {
-		return line, false, err
-	}
-	line = bytes.Clone(line)
-	for more && err == nil {
-		_, more, err = br.ReadLine()
-	}
-	return line, true, err
 }

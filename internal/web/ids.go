@@ -14,6 +14,7 @@ import (
 	"archiver/internal/apitype"
 	"archiver/internal/meetingapi"
 	"archiver/internal/state"
+	"archiver/internal/textline"
 )
 
 // maxLine bounds a line of NDJSON, in bytes.
@@ -52,7 +53,7 @@ func (d idReader) read(r io.Reader) error {
 	}
 	br := bufio.NewReaderSize(r, maxLine)
 	for n := 1; ; n++ {
-		line, long, err := readLine(br)
+		line, long, err := textline.Read(br)
 		ended := errors.Is(err, io.EOF)
 		if err != nil && !ended {
 			return &brokenOff{line: n, err: err}
@@ -76,20 +77,6 @@ func (d idReader) read(r io.Reader) error {
 			return nil
 		}
 	}
-}
-
-// readLine returns a line; of one that is longer than the buffer only its
-// beginning, and long.
-func readLine(br *bufio.Reader) (line []byte, long bool, err error) {
-	line, err = br.ReadSlice('\n')
-	if !errors.Is(err, bufio.ErrBufferFull) {
-		return line, false, err
-	}
-	line = bytes.Clone(line[:64])
-	for errors.Is(err, bufio.ErrBufferFull) {
-		_, err = br.ReadSlice('\n')
-	}
-	return line, true, err
 }
 
 // parse returns what a line names, or why it names nothing.
