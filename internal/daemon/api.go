@@ -112,7 +112,7 @@ func (a api) Recording(ctx context.Context, r state.Recording) apitype.Recording
 	}
 	out := apitype.OfRecording(r, grace, func(f state.File) int64 { return a.transferred(ctx, r, f) })
 	out.Why, out.Next = explain.Recording(r, g.cfg, explain.Facts{
-		Now: a.o.Clock(), Suspended: works.poller.Suspended()[r.Tenant], Paused: works.syncer.Paused()[r.Tenant],
+		Now: a.o.Clock(), Suspended: works.poller.SuspendedWhy(r.Tenant), Paused: works.syncer.Paused()[r.Tenant],
 		Stored: func(d state.Destination) bool { return g.destinations[d] != nil },
 	})
 	out.Attention = explain.Attention(r)

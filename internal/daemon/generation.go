@@ -100,8 +100,7 @@ func (d *Daemon) fill(ctx context.Context, g *generation) error {
 
 // suspended reports whether the vendor refuses the tenant's key.
 func (g *generation) suspended(tenant string) bool {
-	_, yes := g.poller.Suspended()[tenant]
-	return yes
+	return g.poller.SuspendedWhy(tenant) != ""
 }
 
 // tenant builds a tenant's clients.

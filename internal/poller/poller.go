@@ -247,6 +247,14 @@ func (p *Poller) Suspended() map[string]string {
 	return out
 }
 
+// SuspendedWhy is Suspended of one tenant: "" if the vendor does not refuse it.
+func (p *Poller) SuspendedWhy(tenant string) string {
+	if t := p.byName[tenant]; t != nil {
+		return t.suspended()
+	}
+	return ""
+}
+
 // cronLog passes cron's own words on, quietly: skipped runs and wake-ups.
 type cronLog struct{ log *zap.Logger }
 
