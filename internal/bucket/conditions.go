@@ -32,6 +32,7 @@ func (b *Bucket) ProbeConditions(ctx context.Context) (caps state.Capabilities, 
 	}
 	p.sum = crc64nvme.Checksum(p.body)
 	p.sweep(ctx)
+	defer p.sweep(ctx)
 	if err := p.provide(ctx); err != nil {
 		return state.Capabilities{}, "", err
 	}

@@ -77,6 +77,7 @@ func (b *Bucket) Probe(ctx context.Context) (state.Capabilities, error) {
 	}
 	p.sum = crc64nvme.Checksum(p.body)
 	p.sweep(ctx)
+	defer p.sweep(ctx) // what a killed one had asked for may have come about only now
 	err := p.multipart(ctx)
 	if err == nil {
 		err = p.single(ctx)
