@@ -147,6 +147,7 @@ func (b *Bucket) settings(client *http.Client, endpoint string) s3.Options {
 		ContinueHeaderThresholdBytes: -1,
 		Logger:                       logging.Nop{},
 		Retryer:                      newRetryer(),
+		EndpointResolverV2:           newEndpointMemory(),
 		DisableLogOutputChecksumValidationSkipped: true,
 	}
 	if endpoint != "" {

@@ -31,8 +31,11 @@ func (b *Bucket) ProbeConditions(ctx context.Context) (caps state.Capabilities, 
 		p.key += "-" + b.opts.ProbeID
 	}
 	p.sum = crc64nvme.Checksum(p.body)
-	p.sweep(ctx)
-	defer p.sweep(ctx)
+	end, err := p.begin(ctx)
+	if err != nil {
+		return state.Capabilities{}, "", err
+	}
+	defer end()
 	if err := p.provide(ctx); err != nil {
 		return state.Capabilities{}, "", err
 	}

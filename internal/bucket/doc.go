@@ -3,22 +3,29 @@
 // store can prove. It speaks service/s3 directly, because the SDK's upload
 // managers can't resume.
 //
-//	              ┌── Put ───────────────────────────────┐
-//	spec, bytes ──┤                                      ├─ ask (HEAD) ─ ObjectInfo
-//	              └── CreateUpload ─ UploadPart… ─ Complete ┘
+//	              ┌── Put ─ is the answer the proof? ───────── yes ─┐
+//	spec, bytes ──┤                               no ─┐             ├─ ObjectInfo
+//	              └── CreateUpload ─ UploadPart… ─ Complete ─ HEAD ─┘
 //
-// # No answer to a write is believed
+// # Which answer to a write is believed
 //
 // A PUT or a Complete may be answered by silence, by 200 with an error in the
 // body, by 409, by 412 or by NoSuchUpload although (or because) it took
 // effect. So every write ends in a HEAD: the object is ours if its size, our
 // metadata, and each checksum that the store returns are what we meant. Only
 // then does Put or CompleteUpload return it, and the ObjectInfo is that
-// HEAD's, so callers need not ask again. Where it is not ours, the error says
-// which of the three it is: fault.Temporary (nothing there, go on with the
-// same upload), fault.NotFound (nothing there and the upload is gone: start
-// the file again), fault.Exists (something else is there).
-// Calling either again with the same arguments is always safe.
+// HEAD's, so callers need not ask again.
+//
+// One answer says as much as that HEAD would, and spares it: 200 to the first
+// attempt of a PutObject, with an ETag and the right checksum over the whole
+// object, from a store that the probe saw refuse wrong checksums and what is
+// there already. Anything less, and the HEAD is asked.
+//
+// Where the object is not ours, the error says which of the three it is:
+// fault.Temporary (nothing there, go on with the same upload), fault.NotFound
+// (nothing there and the upload is gone: start the file again), fault.Exists
+// (something else is there). Calling either again with the same arguments is
+// always safe.
 //
 // # What is sent
 //

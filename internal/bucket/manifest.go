@@ -81,10 +81,9 @@ func (b *Bucket) manifestAlready(ctx context.Context, key string, body []byte, i
 }
 
 func (b *Bucket) putForETag(ctx context.Context, in *s3.PutObjectInput, body []byte) (string, *fault.Error) {
-	in.Body = bytes.NewReader(body)
-	out, err := b.client.PutObject(ctx, in)
-	if err != nil {
-		return "", b.classify(ctx, "PutObject", b.subject(*in.Key), err)
+	out, fe := b.putObject(ctx, in, body)
+	if fe != nil {
+		return "", fe
 	}
 	return aws.ToString(out.ETag), nil
 }

@@ -18,9 +18,14 @@ import (
 	"archiver/internal/state"
 )
 
-// Put stores body as one object, only if nothing is at its key, and asks for
-// what is there afterwards: the returned info is a HEAD's, and shows spec's
-// size and metadata and, where the store returns checksums, those of sums.
+// Put stores body as one object, only if nothing is at its key. The returned
+// info shows spec's size and metadata and, where the store returns checksums,
+// those of sums. It is a HEAD's, asked afterwards, unless the answer was the
+// proof: the first attempt was answered 200, by a store that was seen to honour
+// If-None-Match and to refuse wrong checksums, with the right checksum over
+// the whole object (or with its own CRC-64, COS and OSS). LastModified is then
+// zero, which means that it is not known yet; ETag, VersionID, Date and the
+// checksums are the answer's.
 // body must be spec.Size bytes; the S3 limit is 5 GiB. Repeating the call is
 // safe: an object that is there and is ours is success.
 //
@@ -41,12 +46,21 @@ func (b *Bucket) Put(ctx context.Context, spec state.ObjectSpec, body []byte, su
 	} else if in.ObjectLockMode != "" {
 		in.ContentMD5 = md5Of(body)
 	}
-	version, fe := b.put(ctx, in, body)
+	out, fe := b.putObject(ctx, in, body)
 	if asked && fe != nil && notImplemented(fe) {
 		in.IfNoneMatch = nil
-		version, fe = b.put(ctx, in, body)
+		out, fe = b.putObject(ctx, in, body)
 	}
-	return b.settle(ctx, want, version, fe)
+	if fe != nil {
+		return b.settle(ctx, want, "", fe)
+	}
+	if why := contradicts(wholeCRC(out.ChecksumCRC64NVME, out.ChecksumType), headerOf(out.ResultMetadata), sums.CRC64NVME, body); why != "" {
+		return state.ObjectInfo{}, local("PutObject", b.subject(spec.Key), fault.Corrupt, why, "")
+	}
+	if info, ok := b.proves(want, out); ok {
+		return info, nil
+	}
+	return b.settle(ctx, want, aws.ToString(out.VersionId), nil)
 }
 
 // putInput is an object's request without condition and checksum.
@@ -68,12 +82,23 @@ func (b *Bucket) putInput(spec state.ObjectSpec, body []byte) *s3.PutObjectInput
 
 // put sends one PutObject and returns the version that it made.
 func (b *Bucket) put(ctx context.Context, in *s3.PutObjectInput, body []byte) (version string, fe *fault.Error) {
-	in.Body = bytes.NewReader(body)
-	out, err := b.client.PutObject(ctx, in)
-	if err != nil {
-		return "", b.classify(ctx, "PutObject", b.subject(*in.Key), err)
+	out, fe := b.putObject(ctx, in, body)
+	if fe != nil {
+		return "", fe
 	}
 	return aws.ToString(out.VersionId), nil
+}
+
+// putObject sends one PutObject.
+func (b *Bucket) putObject(ctx context.Context, in *s3.PutObjectInput, body []byte) (*s3.PutObjectOutput, *fault.Error) {
+	in.Body = bytes.NewReader(body)
+	lent, end := lend(ctx, body)
+	defer end()
+	out, err := b.client.PutObject(lent, in)
+	if err != nil {
+		return nil, b.classify(ctx, "PutObject", b.subject(*in.Key), err)
+	}
+	return out, nil
 }
 
 // Head asks for one object; versionID may be empty. Checksums are asked for.

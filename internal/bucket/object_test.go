@@ -106,7 +106,10 @@ func TestForeignObjectIsNotOverwritten(t *testing.T) {
 		old, mine := content(10), content(11)
 		other := specOf(key, len(old))
 		other.Metadata = map[string]string{"somebody": "else"}
-		before, err := b.Put(t.Context(), other, old, sumsOf(old))
+		if _, err := b.Put(t.Context(), other, old, sumsOf(old)); err != nil {
+			t.Fatal(err)
+		}
+		before, err := b.Head(t.Context(), key, "")
 		if err != nil {
 			t.Fatal(err)
 		}

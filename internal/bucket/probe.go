@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/crc64"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -76,9 +77,12 @@ func (b *Bucket) Probe(ctx context.Context) (state.Capabilities, error) {
 		p.key = probePrefix + b.opts.ProbeID
 	}
 	p.sum = crc64nvme.Checksum(p.body)
-	p.sweep(ctx)
-	defer p.sweep(ctx) // what a killed one had asked for may have come about only now
-	err := p.multipart(ctx)
+	end, err := p.begin(ctx)
+	if err != nil {
+		return state.Capabilities{}, err
+	}
+	defer end()
+	err = p.multipart(ctx)
 	if err == nil {
 		err = p.single(ctx)
 	}
@@ -105,12 +109,35 @@ type probe struct {
 	uploadID string   // "" when none is open
 }
 
+// turns keeps apart the probes of this process that work under one name: of two
+// at once, each would sweep away the upload that the other is at work on.
+// Tenants that share a bucket have a Bucket each, so it belongs to none of them.
+var turns sync.Map // of chan struct{} with room for the one whose turn it is, by endpoint, bucket and key
+
+// begin waits for the probe's turn and sweeps; end does so once more, since what
+// a killed one had asked for may have come about only meanwhile. What comes about
+// later still is left to the next probe.
+func (p *probe) begin(ctx context.Context) (end func(), err error) {
+	if p.b.opts.ProbeID == "" {
+		return func() {}, nil
+	}
+	v, _ := turns.LoadOrStore(p.b.endpoint+" "+p.b.subject(p.key), make(chan struct{}, 1))
+	turn, _ := v.(chan struct{})
+	select {
+	case turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, p.b.classify(ctx, "probe", p.b.subject(p.key), ctx.Err())
+	}
+	p.sweep(ctx)
+	return func() {
+		p.sweep(ctx)
+		<-turn
+	}, nil
+}
+
 // sweep aborts what a killed probe of ours left open. What may not be listed
 // is not swept: that is no reason not to probe.
 func (p *probe) sweep(ctx context.Context) {
-	if p.b.opts.ProbeID == "" {
-		return
-	}
 	open, err := p.b.ListUploads(ctx, p.key)
 	if err != nil {
 		return

@@ -66,8 +66,12 @@ func nothingLeft(t *testing.T, b *Bucket) {
 	if left, err := b.ListUploads(t.Context(), ""); err != nil || len(left) != 0 {
 		t.Errorf("uploads left: %v, %v", left, err)
 	}
-	if _, err := b.Head(t.Context(), ConditionsKey, ""); fault.KindOf(err) != fault.NotFound {
-		t.Errorf("%s: %v", ConditionsKey, err)
+	key := ConditionsKey
+	if b.opts.ProbeID != "" {
+		key += "-" + b.opts.ProbeID
+	}
+	if _, err := b.Head(t.Context(), key, ""); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("%s: %v", key, err)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"hash/crc64"
 	"net/http"
 	"strconv"
 	"time"
@@ -76,11 +75,8 @@ func (b *Bucket) UploadPart(ctx context.Context, key, uploadID string, number in
 		return "", fe
 	}
 	subject := b.partSubject(key, number)
-	if got, ok := decodeCRC(out.ChecksumCRC64NVME); ok && got != crc64nvme {
-		return "", local("UploadPart", subject, fault.Corrupt, "the store answered with another CRC64NVME than was sent", "")
-	}
-	if own := ecmaOf(headerOf(out.ResultMetadata)); own != nil && *own != crc64.Checksum(body, crc64.MakeTable(crc64.ECMA)) {
-		return "", local("UploadPart", subject, fault.Corrupt, "the store's own CRC-64 is another than that of the bytes sent", "")
+	if why := contradicts(wholeCRC(out.ChecksumCRC64NVME, ""), headerOf(out.ResultMetadata), crc64nvme, body); why != "" {
+		return "", local("UploadPart", subject, fault.Corrupt, why, "")
 	}
 	if aws.ToString(out.ETag) == "" {
 		return "", local("UploadPart", subject, fault.Temporary, "the answer has no ETag", "")
@@ -103,7 +99,9 @@ func (b *Bucket) uploadPart(ctx context.Context, key, uploadID string, number in
 	} else if b.opts.LockMode != "" {
 		in.ContentMD5 = md5Of(body)
 	}
-	out, err := b.client.UploadPart(ctx, in)
+	lent, end := lend(ctx, body)
+	defer end()
+	out, err := b.client.UploadPart(lent, in)
 	if err != nil {
 		return nil, b.classify(ctx, "UploadPart", b.partSubject(key, number), err)
 	}

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/pem"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -57,13 +54,9 @@ func (l *listener) seen() (*http.Request, int) {
 
 func TestPayloadSigning(t *testing.T) {
 	l := &listener{}
-	plain, secure := httptest.NewServer(l), httptest.NewTLSServer(l)
+	plain := httptest.NewServer(l)
 	t.Cleanup(plain.Close)
-	t.Cleanup(secure.Close)
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	secure, ca := secured(t, l)
 	body := content(mib)
 	hash := sha256.Sum256(body)
 	signed := hex.EncodeToString(hash[:])
@@ -224,15 +217,20 @@ func TestWhatObjectsGet(t *testing.T) {
 // BenchmarkUploadPart sends parts of 8 MiB to a server that discards them.
 func BenchmarkUploadPart(b *testing.B) {
 	l := &listener{}
-	srv := httptest.NewServer(l)
-	b.Cleanup(srv.Close)
-	bucket := open(b, srv.URL, nil)
-	body := content(8 * mib)
-	sum := crc64nvme.Checksum(body)
-	b.SetBytes(int64(len(body)))
-	for b.Loop() {
-		if _, err := bucket.UploadPart(b.Context(), "k", "u", 1, body, sum); err != nil {
-			b.Fatal(err)
-		}
+	plain := httptest.NewServer(l)
+	b.Cleanup(plain.Close)
+	srv, ca := secured(b, l)
+	for name, endpoint := range map[string]string{"http": plain.URL, "tls": srv.URL} {
+		b.Run(name, func(b *testing.B) {
+			bucket := open(b, endpoint, func(o *Options) { o.CAFile = ca })
+			body := content(8 * mib)
+			sum := crc64nvme.Checksum(body)
+			b.SetBytes(int64(len(body)))
+			for b.Loop() {
+				if _, err := bucket.UploadPart(b.Context(), "k", "u", 1, body, sum); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
