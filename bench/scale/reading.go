@@ -36,7 +36,6 @@ func reads(ctx context.Context, s scale) (out []figure, err error) {
 			st.Release(state.WorkTransfer, got...)
 			return err
 		}},
-		{"NextDue of polls", func() error { _, err := st.NextDue(ctx, state.WorkPoll, tenant); return err }},
 		{"Totals", func() error { _, err := st.Totals(ctx); return err }},
 		{"Backlog, 10,000 files at most", func() error { _, err := st.Backlog(ctx, tenant, 10_000); return err }},
 		{"LastEvent", func() error { _, err := st.LastEvent(ctx); return err }},

@@ -59,6 +59,9 @@ func RedactItem(raw json.RawMessage) json.RawMessage {
 
 // redactLiteral redacts a JSON string literal; unchanged ones keep their bytes.
 func redactLiteral(lit []byte) []byte {
+	if plain(lit) {
+		return lit
+	}
 	var s string
 	if json.Unmarshal(lit, &s) != nil {
 		return []byte(`"(unreadable)"`)
@@ -74,6 +77,16 @@ func redactLiteral(lit []byte) []byte {
 		return []byte(`"(unreadable)"`)
 	}
 	return bytes.TrimRight(b.Bytes(), "\n")
+}
+
+// plain reports whether a string literal is valid and has none of the
+// characters without which there is neither a query nor an authority in it. Of
+// most members that is so, and nothing else has to be looked for.
+func plain(lit []byte) bool {
+	if len(lit) < 2 || lit[len(lit)-1] != '"' {
+		return false
+	}
+	return !bytes.ContainsFunc(lit, func(c rune) bool { return c < ' ' || c == '?' || c == '/' || c == '\\' })
 }
 
 var (

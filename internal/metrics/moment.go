@@ -43,10 +43,13 @@ func (o *moment) show(vec *prometheus.GaugeVec, tenant string, yes bool) {
 func (o *moment) reach(t time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.set(float64(t.UnixMilli()) / 1000)
+	o.set(inSeconds(t))
 }
 
-// recall takes what was saved, unless something happened since.
+func inSeconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
+// recall takes what was saved, or happened before, unless something is known
+// to have happened since.
 func (o *moment) recall(s float64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

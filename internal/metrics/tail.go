@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,7 +15,11 @@ import (
 const (
 	tailEvery = time.Second // how often the audit log is read
 	tailBatch = 256         // events at a time
-	saveEvery = time.Minute // how often the timestamps are saved at most
+	// olderBatch is how many events of before the start are looked at between
+	// two looks at the log's end: a million of them take some minutes then, and
+	// no more than some hundredths of a core.
+	olderBatch = 4096
+	saveEvery  = time.Minute // how often the timestamps are saved at most
 	// factName is where they are saved.
 	factName = "metrics/timestamps"
 )
@@ -23,12 +28,15 @@ const (
 type tail struct {
 	after uint64 // events up to here are known
 	since uint64 // events up to here, of before this process, move timestamps alone
+	// older: timestamps that are not known yet may stand in events up to here.
+	older uint64
 	saved string // what the fact says
 }
 
 // kept is the fact.
 type kept struct {
-	After   uint64                          `json:"after"` // the events up to here are in Tenants
+	After   uint64                          `json:"after"`           // the events up to here are in Tenants,
+	Older   uint64                          `json:"older,omitempty"` // but those up to here are not yet
 	Tenants map[string][momentCount]float64 `json:"tenants"`
 }
 
@@ -112,8 +120,69 @@ func (m *Metrics) step(ctx context.Context) error {
 			m.tail.after = e.Seq
 		}
 		if len(events) < tailBatch {
-			return nil
+			return m.lookBack(ctx)
 		}
+	}
+}
+
+// lookBack takes the timestamps that no later event has told from some events
+// of before the start, the newest of them first.
+func (m *Metrics) lookBack(ctx context.Context) error {
+	if m.tail.older == 0 {
+		return nil
+	}
+	totals, err := m.o.Store.Totals(ctx)
+	if err != nil {
+		return fmt.Errorf("look for tenants whose timestamps are not known: %w", err)
+	}
+	if m.knows(totals) {
+		m.tail.older = 0
+		return nil
+	}
+	n := min(olderBatch, m.tail.older)
+	events, err := m.o.Store.Events(ctx, m.tail.older-n, int(n))
+	if err != nil {
+		return fmt.Errorf("read the audit log up to event %d: %w", m.tail.older, err)
+	}
+	for _, e := range slices.Backward(events) {
+		if i, ok := momentOf(e); ok {
+			m.of(e.Tenant).moments[i].recall(inSeconds(e.At))
+		}
+	}
+	m.tail.older -= n
+	return nil
+}
+
+// knows reports whether the timestamps of all tenants are known, of those of
+// the configuration and of those that have recordings.
+func (m *Metrics) knows(totals map[string]state.Totals) bool {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	known := func(t *tenant) bool {
+		return t != nil && t.moments[tracked].seconds() != 0 && t.moments[archived].seconds() != 0
+	}
+	for name := range totals {
+		if !known(m.tenants[name]) {
+			return false
+		}
+	}
+	for _, t := range m.tenants {
+		if !known(t) {
+			return false
+		}
+	}
+	return true
+}
+
+// momentOf is which timestamp an event moves, if any.
+func momentOf(e state.Event) (i int, ok bool) {
+	switch e.Type {
+	case state.EventTracked:
+		return tracked, true
+	case state.EventArchived:
+		return archived, true
+	default:
+		return 0, false
 	}
 }
 
@@ -125,11 +194,10 @@ func (m *Metrics) take(e state.Event) {
 			m.vec.deletions.WithLabelValues(e.Tenant, result).Inc()
 		}
 	}
+	if i, ok := momentOf(e); ok {
+		m.of(e.Tenant).moments[i].reach(e.At)
+	}
 	switch e.Type {
-	case state.EventTracked:
-		m.of(e.Tenant).moments[tracked].reach(e.At)
-	case state.EventArchived:
-		m.of(e.Tenant).moments[archived].reach(e.At)
 	case state.EventSourceDeleted:
 		count(deleted)
 	case state.EventDeletionUnconfirmed:
@@ -146,7 +214,7 @@ func (m *Metrics) take(e state.Event) {
 
 // load takes up the timestamps of the last run, and the audit log where they
 // end: another command may have tracked something in between. Without them the
-// log is read from its beginning, once.
+// log is looked through from its end, a little at a time.
 func (m *Metrics) load(ctx context.Context) error {
 	last, err := m.o.Store.LastEvent(ctx)
 	if err != nil {
@@ -157,21 +225,21 @@ func (m *Metrics) load(ctx context.Context) error {
 		return fmt.Errorf("recall the timestamps of the metrics: %w", err)
 	}
 	var k kept
-	if b != nil && json.Unmarshal(b, &k) != nil {
-		k = kept{} // the log has nearly all of it
+	if b == nil || json.Unmarshal(b, &k) != nil {
+		k = kept{After: last, Older: last} // the log has nearly all of it
 	}
 	for name, at := range k.Tenants {
 		for i := range at {
 			m.of(name).moments[i].recall(at[i])
 		}
 	}
-	m.tail = tail{after: min(k.After, last), since: last, saved: string(b)}
+	m.tail = tail{after: min(k.After, last), since: last, older: min(k.Older, last), saved: string(b)}
 	return nil
 }
 
 // save writes the timestamps if they have changed.
 func (m *Metrics) save(ctx context.Context) error {
-	k := kept{After: m.tail.after, Tenants: map[string][momentCount]float64{}}
+	k := kept{After: m.tail.after, Older: m.tail.older, Tenants: map[string][momentCount]float64{}}
 	m.mu.RLock()
 	for name, t := range m.tenants {
 		var at [momentCount]float64

@@ -143,3 +143,37 @@ func (w *world) quarantine(id string) {
 	w.t.Helper()
 	w.update(id, state.Quarantine{Reason: state.NeverProduced})
 }
+
+// Without what was saved the log is looked through from its end, some of it at
+// a time, and a restart goes on where that was.
+func TestTimestampsFromAfar(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.track("a")
+	w.archive("a")
+	w.now = start.Add(time.Hour)
+	keys := make([]state.Key, olderBatch)
+	for i := range keys {
+		keys[i] = key(fmt.Sprintf("r%d", i))
+	}
+	if _, err := w.store.Track(t.Context(), keys); err != nil {
+		t.Fatal(err)
+	}
+	step := func() {
+		t.Helper()
+		if err := w.step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	step()
+	w.timestamps(time.Time{}, time.Time{}, w.now)
+	if err := w.save(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.open()
+	step()
+	w.timestamps(time.Time{}, start, w.now)
+	if n := w.tail.older; n != 0 {
+		t.Errorf("%d events are still to be looked at", n)
+	}
+}

@@ -3,6 +3,7 @@ package poller
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strconv"
@@ -22,11 +23,19 @@ type answer struct {
 
 // facts is what a listing says of one recording.
 type facts struct {
-	items  []meetingapi.Identified // of this recording, finished or not
-	open   int                     // unfinished items, whoever's: more is to come
-	others int                     // finished items of other recordings
-	newest time.Time               // latest stop time of those, zero if unknown
-	digest string                  // of the whole listing, without URLs
+	items  []listed  // of this recording, finished or not
+	open   int       // unfinished items, whoever's: more is to come
+	others int       // finished items of other recordings
+	newest time.Time // latest stop time of those, zero if unknown
+	digest string    // of the whole listing, without URLs
+}
+
+// listed is an item with what the state keeps of it once it is finished: made
+// here, because whoever decides on it keeps all other writers waiting.
+type listed struct {
+	meetingapi.Identified
+	source string          // where it is, without query
+	vendor json.RawMessage // the item as it came, URLs without query
 }
 
 // read boils a listing down to what it says of recordID.
@@ -37,7 +46,7 @@ func read(recordID string, items []meetingapi.Identified) facts {
 		lines = append(lines, digestLine(it))
 		switch {
 		case it.Owner == recordID:
-			f.items = append(f.items, it)
+			f.items = append(f.items, keep(it))
 		case it.Finished():
 			f.others++
 			if it.StopTime.After(f.newest) {
@@ -52,6 +61,14 @@ func read(recordID string, items []meetingapi.Identified) facts {
 	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
 	f.digest = hex.EncodeToString(sum[:16])
 	return f
+}
+
+func keep(it meetingapi.Identified) listed {
+	l := listed{Identified: it}
+	if it.Finished() {
+		l.source, l.vendor = meetingapi.RedactURL(it.DownURL), meetingapi.RedactItem(it.Raw)
+	}
+	return l
 }
 
 // digestLine is what counts as a change of an item: never its URL, which is

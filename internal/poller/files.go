@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"archiver/internal/meetingapi"
 	"archiver/internal/state"
 )
 
@@ -48,15 +47,15 @@ func (d *planner) files(f facts) {
 	d.do(out...)
 }
 
-func (d *planner) discover(it meetingapi.Identified, fileID string, generation int, l state.Listing) state.Discover {
+func (d *planner) discover(it listed, fileID string, generation int, l state.Listing) state.Discover {
 	d.discovered = true
 	return state.Discover{
-		FileID: fileID, Filename: it.Filename, Dest: d.pol.dest, Keys: d.pol.keys(it, fileID),
+		FileID: fileID, Filename: it.Filename, Dest: d.pol.dest, Keys: d.pol.keys(it.Identified, fileID),
 		Listing: l, Generation: generation,
 	}
 }
 
-func describe(items []meetingapi.Identified) state.Describe {
+func describe(items []listed) state.Describe {
 	var c state.Describe
 	for _, it := range items {
 		if c.ConferenceKey == "" {
@@ -78,10 +77,10 @@ func describe(items []meetingapi.Identified) state.Describe {
 // listingOf is what the state keeps of an item. A size that was listed before
 // is not forgotten because a listing leaves it out: its change would not be
 // seen then.
-func (d *planner) listingOf(it meetingapi.Identified, cur state.File) state.Listing {
+func (d *planner) listingOf(it listed, cur state.File) state.Listing {
 	l := state.Listing{
 		DeclaredSize: it.FileSize, Start: it.StartTime, Stop: it.StopTime,
-		SourcePath: meetingapi.RedactURL(it.DownURL), Vendor: meetingapi.RedactItem(it.Raw),
+		SourcePath: it.source, Vendor: it.vendor,
 	}
 	if l.DeclaredSize < 0 && cur.ID != "" {
 		l.DeclaredSize = cur.DeclaredSize
@@ -94,7 +93,7 @@ func (d *planner) listingOf(it meetingapi.Identified, cur state.File) state.List
 
 // sourceChanged reports whether the vendor now lists another source than the
 // one that we stored. A size that is corrected to what we have is no change.
-func sourceChanged(f state.File, it meetingapi.Identified) bool {
+func sourceChanged(f state.File, it listed) bool {
 	return have(f) && it.FileSize > 0 && f.DeclaredSize > 0 && it.FileSize != f.DeclaredSize && it.FileSize != f.Size
 }
 

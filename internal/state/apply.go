@@ -17,6 +17,9 @@ type Env struct {
 	At time.Time
 	// KeyTaken reports whether a file other than f has reserved the key.
 	KeyTaken func(f FileRef, d Destination, key string) bool
+	// Claimed reports whether somebody has claimed the file's transfer; nil:
+	// nobody has. Of a short one the state hears only at its end.
+	Claimed func(f FileRef) bool
 }
 
 // move is a recording on its way through Apply.

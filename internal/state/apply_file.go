@@ -129,6 +129,19 @@ func (m *move) transferring(id, what string) (*File, error) {
 	return f, nil
 }
 
+// unstored returns the file if it is on its way, or yet to be: of a short
+// transfer the state hears only at its end.
+func (m *move) unstored(id, what string) (*File, error) {
+	f, err := m.file(id)
+	if err != nil {
+		return nil, err
+	}
+	if f.Phase != Transferring && f.Phase != Discovered {
+		return nil, f.illegal(what)
+	}
+	return f, nil
+}
+
 func (c Pin) apply(m *move) error {
 	f, err := m.transferring(c.FileID, "pin the source of")
 	if err != nil {
@@ -208,12 +221,9 @@ func (c Progressed) apply(m *move) error {
 }
 
 func (c Restart) apply(m *move) error {
-	f, err := m.file(c.FileID)
+	f, err := m.unstored(c.FileID, "restart")
 	if err != nil {
 		return err
-	}
-	if f.Phase != Transferring && f.Phase != Discovered {
-		return f.illegal("restart")
 	}
 	f.Retakes++
 	f.Version, f.Upload, f.Suspect = nil, nil, c.Suspect
@@ -223,7 +233,7 @@ func (c Restart) apply(m *move) error {
 }
 
 func (c Doubt) apply(m *move) error {
-	f, err := m.transferring(c.FileID, "doubt")
+	f, err := m.unstored(c.FileID, "doubt")
 	if err != nil {
 		return err
 	}
@@ -259,7 +269,7 @@ func (c MarkStored) apply(m *move) error {
 }
 
 func (c Rekey) apply(m *move) error {
-	f, err := m.transferring(c.FileID, "move the key of")
+	f, err := m.unstored(c.FileID, "move the key of")
 	if err != nil {
 		return err
 	}
@@ -287,7 +297,7 @@ func (c Verify) apply(m *move) error {
 		m.phase(f, Verified, Event{Type: EventVerified, Detail: string(c.Level)})
 	case Verified:
 		// Proven again: the grace time keeps counting from the first proof.
-		if !c.Readback && !f.Object.same(c.Object) {
+		if !c.Readback && !f.Object.Same(c.Object) {
 			f.ReadbackAt = time.Time{} // those were the bytes of another object
 		}
 		if f.Level != c.Level && !m.Manifest.WrittenAt.IsZero() {
@@ -298,10 +308,6 @@ func (c Verify) apply(m *move) error {
 		return f.illegal("verify")
 	}
 	return nil
-}
-
-func (o Object) same(p Object) bool {
-	return o.ETag == p.ETag && o.VersionID == p.VersionID && o.LastModified.Equal(p.LastModified)
 }
 
 func (c QuarantineFile) apply(m *move) error {

@@ -14,6 +14,8 @@ func (Untrack) apply(m *move) error {
 	for i := range m.Files {
 		f := &m.Files[i]
 		switch {
+		case f.Phase == Discovered && m.env.Claimed != nil && m.env.Claimed(FileRef{Key: m.ID(), FileID: f.ID}):
+			return fmt.Errorf("untrack it while file %s is taken up; try again when that is verified: %w", f.ID, ErrIllegal)
 		case f.Phase == Transferring || f.Phase == Stored:
 			return fmt.Errorf("untrack it while file %s is %s; try again when that is verified: %w", f.ID, f.Phase, ErrIllegal)
 		case f.Upload != nil:

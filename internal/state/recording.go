@@ -213,11 +213,18 @@ type Upload struct {
 	IntendedAt time.Time `json:"intended_at"`
 }
 
-// Object is what the bucket said of the stored object.
+// Object is what the bucket said of the stored object. LastModified is zero
+// until HEAD has been asked: what answers a write does not tell it.
 type Object struct {
 	ETag         string    `json:"etag,omitempty"`
 	VersionID    string    `json:"version_id,omitempty"`
 	LastModified time.Time `json:"last_modified,omitzero"`
+}
+
+// Same reports whether both are the same object, as far as it is known.
+func (o Object) Same(p Object) bool {
+	unknown := o.LastModified.IsZero() || p.LastModified.IsZero()
+	return o.ETag == p.ETag && o.VersionID == p.VersionID && (unknown || o.LastModified.Equal(p.LastModified))
 }
 
 // Marks are doubts about a file that keep it from being deleted at the source

@@ -117,10 +117,6 @@ type Queue interface {
 	Claim(ctx context.Context, w Work, tenant string, now time.Time, n int) ([]FileRef, error)
 	// Release gives claims back. Unknown ones are ignored.
 	Release(w Work, refs ...FileRef)
-	// NextDue returns when the next piece of unclaimed work of that kind
-	// falls due, zero if there is none; the start of 1970 for what is due
-	// whatever the clock says.
-	NextDue(ctx context.Context, w Work, tenant string) (time.Time, error)
 	// Backlog returns what a tenant has not archived yet, with up to limit
 	// files, most urgent first. Cost: what is returned.
 	Backlog(ctx context.Context, tenant string, limit int) (Backlog, error)

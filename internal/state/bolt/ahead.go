@@ -19,8 +19,9 @@ const maxPulled = 10_000
 // pullBack makes work due now that, by the clock of now, nobody would have put
 // off for longer than horizon: it was put off under a clock that was far ahead,
 // and would be stranded. Should the clock be far behind instead, it is tried
-// too early, which does no harm. Cost: what is pulled, and the files on their
-// way.
+// too early, which does no harm. Files that were promoted under that clock are
+// left to Claim: here all on their way would have to be looked at. Cost: what is
+// pulled.
 func (s *Store) pullBack(ctx context.Context, horizon time.Duration) error {
 	now := s.now()
 	limit := now.Add(horizon)
@@ -63,16 +64,6 @@ func (t *txn) dueAfter(limit uint64) ([]state.Key, error) {
 				k, _ = c.next()
 			}
 		}
-		if err != nil {
-			break
-		}
-		// Promoted under that clock: found by urgency, not by time.
-		err = t.eachWork(bTransfer, tenant, func(due uint64, f state.FileRef) bool {
-			if due > limit {
-				late[f.Key] = true
-			}
-			return true
-		})
 	}
 	return slices.Collect(maps.Keys(late)), err
 }

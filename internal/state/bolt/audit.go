@@ -158,8 +158,7 @@ func contradiction(e state.Evidence, f state.File) string {
 		return "has other checksums"
 	case e.Dest != f.Dest || e.Key != f.Key:
 		return "has another destination"
-	case e.Object.ETag != f.Object.ETag || e.Object.VersionID != f.Object.VersionID ||
-		!e.Object.LastModified.Equal(f.Object.LastModified):
+	case !e.Object.Same(f.Object):
 		return "has another object"
 	}
 	return ""

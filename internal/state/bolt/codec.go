@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"sync"
 	"time"
 
 	"archiver/internal/state"
@@ -61,17 +62,31 @@ func unseal(bucket string, key, v []byte, format byte) ([]byte, error) {
 	return v[sealSize:], nil
 }
 
-// sealJSON encodes without escaping HTML, so that the vendor's own item stays
+// encoder is what sealJSON needs, kept for the next value.
+type encoder struct {
+	text bytes.Buffer
+	json *json.Encoder
+}
+
+// encoders makes them. HTML is not escaped, so that the vendor's own item stays
 // as it came.
+var encoders = sync.Pool{New: func() any {
+	e := &encoder{}
+	e.json = json.NewEncoder(&e.text)
+	e.json.SetEscapeHTML(false)
+	return e
+}}
+
+// sealJSON returns what is stored of v under key.
 func sealJSON(key []byte, v any) ([]byte, error) {
-	var b bytes.Buffer
-	b.Write(make([]byte, sealSize))
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode %T: %w", v, err)
+	e := encoders.Get().(*encoder)
+	e.text.Reset()
+	e.text.Write(make([]byte, sealSize))
+	if err := e.json.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode %T: %w", v, err) // it would say so again
 	}
-	out := bytes.TrimRight(b.Bytes(), "\n")
+	out := bytes.Clone(bytes.TrimRight(e.text.Bytes(), "\n"))
+	encoders.Put(e)
 	out[4] = formatJSON
 	binary.BigEndian.PutUint32(out, checksum(key, out[4:]))
 	return out, nil
@@ -104,11 +119,12 @@ func cutString(b []byte) (s string, rest []byte, ok bool) {
 	return string(b[1:n]), b[n:], true
 }
 
-func tenantKey(tenant string) []byte { return appendString(nil, tenant) }
+// keyRoom is enough for all but unusual keys.
+const keyRoom = 128
 
-func recordingKey(k state.Key) []byte {
-	return appendString(appendString(make([]byte, 0, 64), k.Tenant), k.RecordID)
-}
+func tenantKey(tenant string) []byte { return appendString(make([]byte, 0, keyRoom), tenant) }
+
+func recordingKey(k state.Key) []byte { return appendString(tenantKey(k.Tenant), k.RecordID) }
 
 func parseRecordingKey(b []byte) (k state.Key, rest []byte, ok bool) {
 	if k.Tenant, rest, ok = cutString(b); !ok {
@@ -252,11 +268,5 @@ func instantOr(t time.Time, zero uint64) uint64 {
 	return instant(t)
 }
 
-// instantTime undoes instant; what is always due is due since 1970, because
-// the zero time means that there is nothing.
-func instantTime(n uint64) time.Time {
-	if n == always {
-		return time.Unix(0, 0).UTC()
-	}
-	return time.Unix(0, int64(n^1<<63)).UTC()
-}
+// instantTime undoes instant, of one that a time has.
+func instantTime(n uint64) time.Time { return time.Unix(0, int64(n^1<<63)).UTC() }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -15,6 +17,19 @@ import (
 // maxGroup bounds the calls of one transaction, and so what one failed call
 // makes the others do again.
 const maxGroup = 256
+
+// While calls come from several sides a commit does not begin at once: it costs
+// about as much as a call in it, so those that come one by one are better taken
+// together. It begins when as many have come as one of the last commits had, or
+// enough to share its cost, when none has come for the time of a lull, or when
+// the commit before it began as long ago as the pace says. Whoever writes alone,
+// however fast, is kept waiting twice at most, and whoever comes after a pause
+// is not.
+const (
+	pace   = 10 * time.Millisecond
+	lull   = 3 * time.Millisecond
+	enough = 16 // calls
+)
 
 // The life of a call.
 const (
@@ -60,21 +75,75 @@ func (s *Store) update(ctx context.Context, fn func(*txn) error) error {
 // commitAll is the committer: it takes whoever waits and commits them
 // together. While it syncs, the next group gathers.
 func (s *Store) commitAll() {
+	var began time.Time
+	var lately crowd
 	for c := range s.calls {
-		group := []*call{c}
-		for gathering := true; gathering && len(group) < maxGroup; {
-			select {
-			case more, ok := <-s.calls:
-				if gathering = ok; ok {
-					group = append(group, more)
-				}
-			default:
-				gathering = false
-			}
-		}
+		next := began.Add(pace)
+		soon := time.Until(next) > 0
+		group := s.gather(c, lately.most(), next)
+		began = time.Now()
+		lately.saw(len(group), soon)
 		s.commitGroup(group)
 	}
 }
+
+// gather takes whoever waits, and waits for more as pace and lull say.
+func (s *Store) gather(first *call, expected int, until time.Time) []*call {
+	group := []*call{first}
+	for len(group) < maxGroup {
+		wait := time.Duration(0)
+		if len(group) < expected {
+			wait = min(lull, time.Until(until))
+		}
+		c := s.await(wait)
+		if c == nil {
+			break
+		}
+		group = append(group, c)
+	}
+	return group
+}
+
+// await returns the next call, or nil if none comes in time or ever.
+func (s *Store) await(wait time.Duration) *call {
+	select {
+	case c := <-s.calls: // nil: it is closed
+		return c
+	default:
+	}
+	if wait <= 0 {
+		return nil
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case c := <-s.calls:
+		return c
+	case <-t.C:
+		return nil
+	}
+}
+
+// crowd is how many calls each of the last commits had.
+type crowd struct {
+	sizes [8]int
+	next  int
+	alone int // calls in a row that came soon, and alone
+}
+
+// saw takes the size of a commit; soon: within the pace of the one before.
+func (c *crowd) saw(n int, soon bool) {
+	if n > 1 || !soon {
+		c.alone = 0
+	} else if c.alone++; c.alone > 1 {
+		*c = crowd{} // the others are gone
+	}
+	c.sizes[c.next] = n
+	c.next = (c.next + 1) % len(c.sizes)
+}
+
+// most is how many the next commit may have, as far as that matters.
+func (c *crowd) most() int { return min(slices.Max(c.sizes[:]), enough) }
 
 func (s *Store) commitGroup(group []*call) {
 	live := group[:0]

@@ -77,7 +77,6 @@ func costs(t *testing.T, n int) map[string]int64 {
 	}{
 		{"Claim", func() error { _, err := s.Claim(ctx, state.WorkPoll, "acme", now, 10); return err }},
 		{"Claim of the next", func() error { _, err := s.Claim(ctx, state.WorkPoll, "acme", now, 10); return err }},
-		{"NextDue", func() error { _, err := s.NextDue(ctx, state.WorkPoll, "acme"); return err }},
 		{"Claim of none", func() error { _, err := s.Claim(ctx, state.WorkTransfer, "acme", now, 10); return err }},
 		{"List", func() error { _, err := s.List(ctx, state.Query{Limit: 10}); return err }},
 		{"List by status", func() error {

@@ -360,7 +360,6 @@ func exercise(t *testing.T, s *bolt.Store) {
 	for _, w := range []state.Work{state.WorkPoll, state.WorkTransfer, state.WorkManifest, state.WorkDelete} {
 		_, _ = s.Claim(ctx, w, "acme", time.Now(), 1000)
 		_, _ = s.Claim(ctx, w, "bulk", time.Now(), 1000)
-		_, _ = s.NextDue(ctx, w, "acme")
 	}
 	_, _ = s.Fact(ctx, "fact")
 	_, _ = s.Track(ctx, []state.Key{{Tenant: "acme", RecordID: "bb"}, {Tenant: "bulk", RecordID: "new"}})

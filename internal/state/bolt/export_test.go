@@ -2,8 +2,11 @@ package bolt
 
 import (
 	"context"
+	"time"
 
 	"go.etcd.io/bbolt"
+
+	"archiver/internal/state"
 )
 
 // Step is a step of a migration.
@@ -52,3 +55,34 @@ func Payload(v []byte) []byte { return v[sealSize:] }
 
 // IndexEntry is how an index entry is stored.
 func IndexEntry(key []byte) []byte { return seal(key, formatIndex, nil) }
+
+// Gather is how many calls are taken together when so many wait.
+func Gather(waiting, expected int, until time.Time) int {
+	s := &Store{calls: make(chan *call, waiting)}
+	for range waiting {
+		s.calls <- &call{}
+	}
+	return len(s.gather(<-s.calls, expected, until))
+}
+
+// Expected is how many calls are waited for behind commits of so many, each of
+// which followed soon or not.
+func Expected(soon bool, sizes ...int) int {
+	var c crowd
+	for _, n := range sizes {
+		c.saw(n, soon)
+	}
+	return c.most()
+}
+
+// MemoSize is how many recordings are remembered at most.
+const MemoSize = memoSize
+
+// Remembered is how many are.
+func (s *Store) Remembered() int { return len(s.memos.recordings.known) }
+
+// FileSurvives and RecordingSurvives say whether writing and reading is
+// certain to change nothing.
+func FileSurvives(old, f state.File) bool { return fileSurvives(old, f) }
+
+func RecordingSurvives(r state.Recording) bool { return recordingSurvives(r) }

@@ -98,8 +98,12 @@ func transferEntry(k state.Key, f state.File) (e entry, rank string, ok bool) {
 // reindex writes the difference between the entries of two versions of a
 // recording.
 func (t *txn) reindex(before, after []entry) error {
+	// Both come in the same order, and most often little has changed.
+	for len(before) > 0 && len(after) > 0 && before[0] == after[0] {
+		before, after = before[1:], after[1:]
+	}
 	var kept map[entry]bool
-	if len(before) > 0 { // else there is nothing to compare with
+	if len(before) > 0 && len(after) > 0 { // else there is nothing to compare with
 		kept = make(map[entry]bool, len(after))
 		for _, e := range after {
 			kept[e] = false

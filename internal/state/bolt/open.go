@@ -188,8 +188,8 @@ func writeOptions(o Options, into **os.File) *bbolt.Options {
 // attach opens a file that inspect has found good.
 func attach(path string, o Options) (*Store, error) {
 	st := &Store{
-		path: path, clock: o.Clock, log: o.Logger, calls: make(chan *call), failed: make(chan struct{}),
-		claims: map[state.Work]map[state.FileRef]struct{}{},
+		path: path, clock: o.Clock, log: o.Logger, horizon: o.Horizon, calls: make(chan *call), failed: make(chan struct{}),
+		claims: map[state.Work]map[state.FileRef]struct{}{}, memos: newMemos(),
 	}
 	err := guard(func() (err error) {
 		st.db, err = bbolt.Open(path, 0, writeOptions(o, &st.file))

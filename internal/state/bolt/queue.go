@@ -53,12 +53,17 @@ func (s *Store) Claim(ctx context.Context, w state.Work, tenant string, now time
 		claimed = map[state.FileRef]struct{}{}
 		s.claims[w] = claimed
 	}
+	at, far := instant(now), never
+	if s.horizon > 0 && w == state.WorkTransfer {
+		far = instant(now.Add(s.horizon))
+	}
 	var out []state.FileRef
 	err = s.view(ctx, func(t *txn) error {
 		return t.eachWork(bucket, tenant, func(due uint64, f state.FileRef) bool {
-			if due > instant(now) {
-				// Promoted under a later clock: passed over. In all other
-				// indexes everything behind it is later still.
+			if due > at && due <= far {
+				// Promoted under a later clock: passed over, unless that was
+				// far ahead. In all other indexes everything behind it is later
+				// still.
 				return w == state.WorkTransfer
 			}
 			if _, taken := claimed[f]; !taken {
@@ -171,38 +176,10 @@ func (s *Store) Release(w state.Work, refs ...state.FileRef) {
 	}
 }
 
-// NextDue implements state.Queue. What is due whatever the clock says has been
-// so since 1970.
-func (s *Store) NextDue(ctx context.Context, w state.Work, tenant string) (time.Time, error) {
-	bucket, err := dueBucket(w)
-	if err != nil || checkName("tenant", tenant) != nil {
-		return time.Time{}, err
-	}
+// claimed reports whether the transfer of a file is claimed.
+func (s *Store) claimed(f state.FileRef) bool {
 	s.claimsMu.Lock()
 	defer s.claimsMu.Unlock()
-	next, found := never, false
-	now := instant(s.now())
-	look := func(due uint64, f state.FileRef) bool {
-		if _, taken := s.claims[w][f]; taken {
-			return true
-		}
-		next, found = min(next, due), true
-		// Behind a promoted file that a clock set back made wait again,
-		// others may be due at once.
-		return bucket == bTransfer && next > now
-	}
-	err = s.view(ctx, func(t *txn) error {
-		if err := t.eachWork(bucket, tenant, look); err != nil || w != state.WorkTransfer {
-			return err
-		}
-		if found && next <= now {
-			return nil
-		}
-		bucket = bDelayed
-		return t.eachWork(bDelayed, tenant, look)
-	})
-	if err != nil || !found {
-		return time.Time{}, err
-	}
-	return instantTime(next), nil
+	_, ok := s.claims[state.WorkTransfer][f]
+	return ok
 }

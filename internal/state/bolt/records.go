@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -38,17 +39,21 @@ func checkKey(k state.Key) error {
 
 // load reads a recording with its files; zero Status if it is not tracked.
 func (t *txn) load(k state.Key) (state.Recording, error) {
-	r := state.Recording{}
+	r := state.Recording{Tenant: k.Tenant, RecordID: k.RecordID}
 	key := recordingKey(k)
-	found, err := t.getJSON(bRecordings, key, &r)
+	stored := t.get(bRecordings, key)
+	if stored == nil {
+		return r, nil
+	}
+	r, err := recallJSON(t.memos.recordings, bRecordings, key, stored)
 	r.Tenant, r.RecordID = k.Tenant, k.RecordID
-	if err != nil || !found {
+	if err != nil {
 		return r, err
 	}
 	c := t.cursor(bFiles, key)
 	for k, v := c.first(); k != nil; k, v = c.next() {
-		var f state.File
-		if err := unsealJSON(bFiles, k, v, &f); err != nil {
+		f, err := recallJSON(t.memos.files, bFiles, k, v)
+		if err != nil {
 			return r, err
 		}
 		r.Files = append(r.Files, f)
@@ -109,15 +114,23 @@ func (t *txn) saveRecording(before, after state.Recording) error {
 			return err
 		}
 	}
+	key := recordingKey(k)
 	switch {
 	case after.Status != "" && before.Status == "":
-		return t.putNew(bRecordings, recordingKey(k), bareRecording{Recording: after})
-	case after.Status != "":
-		return t.putJSON(bRecordings, recordingKey(k), bareRecording{Recording: after})
-	case before.Status != "":
-		return t.del(bRecordings, recordingKey(k))
+		return t.putNew(bRecordings, key, bareRecording{Recording: after})
+	case after.Status == "" && before.Status != "":
+		return t.del(bRecordings, key)
+	case sameRecording(before, after):
+		return nil
 	}
-	return nil
+	stored, err := sealJSON(key, bareRecording{Recording: after})
+	if err != nil {
+		return err
+	}
+	if memorable(stored) && recordingSurvives(after) {
+		t.memos.recordings.remember(key, stored, after)
+	}
+	return t.put(bRecordings, key, stored)
 }
 
 // checkFiles refuses, before anything is written, what has no place in a key.
@@ -140,7 +153,18 @@ func checkFiles(r state.Recording) error {
 }
 
 func (t *txn) saveFile(ref state.FileRef, before, after state.File) error {
-	if err := t.putJSON(bFiles, fileKey(ref), after); err != nil {
+	if reflect.DeepEqual(before, after) {
+		return nil
+	}
+	owner := fileKey(ref)
+	stored, err := sealJSON(owner, after)
+	if err != nil {
+		return err
+	}
+	if memorable(stored) && fileSurvives(before, after) {
+		t.memos.files.remember(owner, stored, after)
+	}
+	if err := t.put(bFiles, owner, stored); err != nil {
 		return err
 	}
 	if before.Upload != nil && before.Upload.ID != "" && (after.Upload == nil || after.Upload.ID != before.Upload.ID) {
@@ -157,12 +181,13 @@ func (t *txn) saveFile(ref state.FileRef, before, after state.File) error {
 		}
 	}
 	key := reservationKey(after.Dest, after.Key)
-	return t.put(bKeys, key, seal(key, formatRaw, fileKey(ref)))
+	return t.put(bKeys, key, seal(key, formatRaw, owner))
 }
 
-// env is what Apply may know: the time, and who has reserved a key.
+// env is what Apply may know: the time, who has reserved a key, and what is
+// claimed.
 func (t *txn) env(s *Store, failed *error) state.Env {
-	return state.Env{At: s.now(), KeyTaken: func(f state.FileRef, d state.Destination, key string) bool {
+	return state.Env{At: s.now(), Claimed: s.claimed, KeyTaken: func(f state.FileRef, d state.Destination, key string) bool {
 		k := reservationKey(d, key)
 		v := t.get(bKeys, k)
 		if v == nil {
@@ -339,34 +364,6 @@ func (s *Store) Get(ctx context.Context, k state.Key) (state.Recording, error) {
 		return state.Recording{}, fmt.Errorf("%s: %w", k, state.ErrNotFound)
 	}
 	return r, nil
-}
-
-// Totals implements state.Records.
-func (s *Store) Totals(ctx context.Context) (map[string]state.Totals, error) {
-	out := map[string]state.Totals{}
-	err := s.view(ctx, func(t *txn) error {
-		return t.eachTenant(func(tenant string, n state.Totals) { out[tenant] = n })
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
-func (t *txn) eachTenant(fn func(tenant string, n state.Totals)) error {
-	c := t.cursor(bTotals, nil)
-	for k, v := c.first(); k != nil; k, v = c.next() {
-		var n state.Totals
-		if err := unsealJSON(bTotals, k, v, &n); err != nil {
-			return err
-		}
-		tenant, rest, ok := cutString(k)
-		if !ok || len(rest) > 0 {
-			return &damage{bTotals, slices.Clone(k), "the key is no tenant"}
-		}
-		fn(tenant, n)
-	}
-	return nil
 }
 
 func matches(r state.Recording, q state.Query) bool {

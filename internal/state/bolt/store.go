@@ -22,9 +22,12 @@ type Store struct {
 	path  string
 	clock func() time.Time
 	log   *zap.Logger
-	db    *bbolt.DB
-	file  *os.File // bbolt's own descriptor, which carries the lock
-	steps atomic.Int64
+	// horizon is that of Options.
+	horizon time.Duration
+	db      *bbolt.DB
+	file    *os.File // bbolt's own descriptor, which carries the lock
+	steps   atomic.Int64
+	memos   memos
 
 	calls     chan *call
 	committer sync.WaitGroup

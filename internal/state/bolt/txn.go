@@ -70,6 +70,7 @@ func (t *txn) fill(bucket string) float64 {
 // txn is a transaction with what is counted and kept during it.
 type txn struct {
 	tx     *bbolt.Tx
+	memos  *memos
 	steps  *atomic.Int64 // lookups and moves of cursors, for tests of cost
 	writes int           // puts and deletes so far
 	dense  bool          // recordings come in the order of their keys
@@ -78,7 +79,7 @@ type txn struct {
 	totals map[string]*state.Totals // changed counters, written by flush
 }
 
-func (s *Store) newTxn(tx *bbolt.Tx) *txn { return &txn{tx: tx, steps: &s.steps} }
+func (s *Store) newTxn(tx *bbolt.Tx) *txn { return &txn{tx: tx, memos: &s.memos, steps: &s.steps} }
 
 // bucket returns a bucket that open has seen. One that vanished since is
 // damage; the nil dereference that follows is caught by guard.

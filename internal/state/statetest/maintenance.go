@@ -69,7 +69,6 @@ func maintenanceTests() map[string]func(*env) {
 				"AddParts":     func() error { return s.AddParts(e.Context(), ref(k, "f"), "u", part(1)) },
 				"Parts":        func() error { _, err := s.Parts(e.Context(), ref(k, "f")); return err },
 				"Claim":        func() error { _, err := s.Claim(e.Context(), state.WorkPoll, "acme", far(), 1); return err },
-				"NextDue":      func() error { _, err := s.NextDue(e.Context(), state.WorkPoll, "acme"); return err },
 				"Events":       func() error { _, err := s.Events(e.Context(), 0, 1); return err },
 				"EventsOf":     func() error { _, err := s.EventsOf(e.Context(), k, 1); return err },
 				"LastEvent":    func() error { _, err := s.LastEvent(e.Context()); return err },

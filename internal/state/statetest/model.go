@@ -228,13 +228,7 @@ func (m *machine) claim(t *rapid.T) {
 		got = append(got, claimed...)
 	}
 	m.same(t, "claimed", want, got, cmpopts.SortSlices(func(a, b state.FileRef) bool { return a.String() < b.String() }))
-	if due, err := m.s.NextDue(m.ctx(), w, "acme"); err != nil || !due.IsZero() {
-		t.Fatalf("all is claimed, but %s is due at %v, %v", w, due, err)
-	}
 	m.s.Release(w, got...)
-	if due, err := m.s.NextDue(m.ctx(), w, "acme"); err != nil || due.IsZero() != (len(want) == 0) {
-		t.Fatalf("%d wait for %s, next at %v, %v", len(want), w, due, err)
-	}
 }
 
 func (m *machine) same(t *rapid.T, what string, want, got any, opts ...cmp.Option) {

@@ -135,15 +135,6 @@ func (e *env) claim(w state.Work, tenant string, now time.Time, n int) []state.F
 	return got
 }
 
-func (e *env) wantDue(w state.Work, want time.Time) {
-	e.Helper()
-	got, err := e.s.NextDue(e.Context(), w, "acme")
-	e.ok(err)
-	if !got.Equal(want) {
-		e.Errorf("next %s is due at %v, want %v", w, got, want)
-	}
-}
-
 func queueTests() map[string]func(*env) {
 	return map[string]func(*env){
 		"Poll":     pollQueue,
@@ -159,9 +150,7 @@ func queueTests() map[string]func(*env) {
 			e.update(a, state.Settle{}, state.ManifestFailed{Error: "x", RetryAt: day(5)})
 			e.update(b, state.Settle{})
 			e.same("due", []state.FileRef{ref(b, "")}, e.claim(state.WorkManifest, "acme", day(4), 9))
-			e.wantDue(state.WorkManifest, day(5))
 			e.same("later", []state.FileRef{ref(a, "")}, e.claim(state.WorkManifest, "acme", day(5), 9))
-			e.wantDue(state.WorkManifest, time.Time{})
 			e.s.Release(state.WorkManifest, ref(a, ""), ref(b, ""))
 			e.update(a, written(e.get(a)))
 			e.same("written", []state.FileRef{ref(b, "")}, e.claim(state.WorkManifest, "acme", far(), 9))
@@ -179,9 +168,6 @@ func queueTests() map[string]func(*env) {
 			if _, err := e.s.Claim(e.Context(), "odd", "acme", far(), 1); err == nil {
 				e.Error("an unknown kind of work was claimed")
 			}
-			if _, err := e.s.NextDue(e.Context(), "odd", "acme"); err == nil {
-				e.Error("an unknown kind of work has a time")
-			}
 			e.s.Release("odd", ref(k, ""))
 			e.s.Release(state.WorkConfirm, ref(rec("nobody", 1), "x"))
 		},
@@ -194,12 +180,9 @@ func pollQueue(e *env) {
 		e.update(rec("acme", i), state.Track{}, state.Polled{Poll: state.Poll{NextAt: at}})
 	}
 	e.update(rec("beta", 0), state.Track{}, state.Polled{Poll: state.Poll{NextAt: day(1)}})
-	e.wantDue(state.WorkPoll, day(1))
 	e.same("nothing due", []state.FileRef(nil), e.claim(state.WorkPoll, "acme", day(1).Add(-1), 9))
 	e.same("one", []state.FileRef{ref(rec("acme", 1), "")}, e.claim(state.WorkPoll, "acme", day(3), 1))
-	e.wantDue(state.WorkPoll, day(2))
 	e.same("two", []state.FileRef{ref(rec("acme", 2), ""), ref(rec("acme", 0), "")}, e.claim(state.WorkPoll, "acme", day(3), 9))
-	e.wantDue(state.WorkPoll, day(4))
 	e.s.Release(state.WorkPoll, ref(rec("acme", 2), ""))
 	e.same("given back", []state.FileRef{ref(rec("acme", 2), "")}, e.claim(state.WorkPoll, "acme", day(3), 9))
 	e.same("other tenant", []state.FileRef{ref(rec("beta", 0), "")}, e.claim(state.WorkPoll, "beta", day(3), 9))
@@ -207,7 +190,6 @@ func pollQueue(e *env) {
 	if n := len(e.claim(state.WorkPoll, "acme", far(), 9)); n != 4 {
 		e.Errorf("after opening again %d of 4 can be claimed", n)
 	}
-	e.wantDue(state.WorkPoll, time.Time{})
 	e.update(rec("acme", 1), state.Polled{})
 	e.s.Release(state.WorkPoll, ref(rec("acme", 1), ""))
 	e.same("not polled any more", []state.FileRef(nil), e.claim(state.WorkPoll, "acme", far(), 9))
@@ -257,10 +239,8 @@ func delayedTransfer(e *env) {
 	one := []state.FileRef{ref(k, "late")}
 	both := []state.FileRef{ref(k, "urgent"), ref(k, "late")}
 	e.same("before its time", one, e.claim(state.WorkTransfer, "acme", day(5).Add(-1), 9))
-	e.wantDue(state.WorkTransfer, day(5))
 	e.s.Release(state.WorkTransfer, one...)
 	e.same("in its time, first again", both, e.claim(state.WorkTransfer, "acme", day(5), 9))
-	e.wantDue(state.WorkTransfer, time.Time{})
 	e.s.Release(state.WorkTransfer, both...)
 	e.same("under an earlier clock", one, e.claim(state.WorkTransfer, "acme", day(4), 9))
 	e.s.Release(state.WorkTransfer, both...)
@@ -271,11 +251,7 @@ func delayedTransfer(e *env) {
 	fail(far().Add(-time.Hour))
 	e.same("far from now", both, e.claim(state.WorkTransfer, "acme", far(), 9))
 	e.s.Release(state.WorkTransfer, both...)
-	if due, err := e.s.NextDue(e.Context(), state.WorkTransfer, "acme"); err != nil || due.IsZero() || due.After(day(1)) {
-		e.Errorf("a ready file is due at %v, %v", due, err)
-	}
 	e.same("the ready one", one, e.claim(state.WorkTransfer, "acme", day(6), 9))
-	e.wantDue(state.WorkTransfer, far().Add(-time.Hour))
 	e.s.Release(state.WorkTransfer, both...)
 	fail(day(5))
 	e.same("promoted again", 2, len(e.claim(state.WorkTransfer, "acme", day(5), 9)))
@@ -340,8 +316,9 @@ func deleteQueue(e *env) {
 	a, b := rec("acme", 1), rec("acme", 2)
 	at := e.archive(a, "f").Deletion.EligibleFrom
 	e.archive(b, "f")
-	e.wantDue(state.WorkDelete, at)
 	e.same("too early", []state.FileRef(nil), e.claim(state.WorkDelete, "acme", at.Add(-time.Nanosecond), 9))
+	e.same("in its time", []state.FileRef{ref(a, "")}, e.claim(state.WorkDelete, "acme", at, 1))
+	e.s.Release(state.WorkDelete, ref(a, ""))
 	e.update(b, state.Hold{On: true})
 	e.same("one is on hold", []state.FileRef{ref(a, "")}, e.claim(state.WorkDelete, "acme", far(), 9))
 	e.s.Release(state.WorkDelete, ref(a, ""))
@@ -353,9 +330,6 @@ func deleteQueue(e *env) {
 	e.ok(err)
 	e.s.Release(state.WorkDelete, ref(b, ""))
 	e.same("deleting", []state.FileRef{ref(a, "")}, e.claim(state.WorkDelete, "acme", far(), 9))
-	if due, err := e.s.NextDue(e.Context(), state.WorkConfirm, "acme"); err != nil || due.IsZero() || due.After(day(1)) {
-		e.Errorf("a deletion to be confirmed is due at %v, %v", due, err)
-	}
 	e.same("always due", []state.FileRef{ref(b, "")}, e.claim(state.WorkConfirm, "acme", day(1), 9))
 	e.update(b, state.Deleted{WarrantID: "w"})
 	e.s.Release(state.WorkConfirm, ref(b, ""))

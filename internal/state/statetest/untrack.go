@@ -113,6 +113,10 @@ func untrackClaimed(e *env) {
 		e.Fatalf("%d polls and %d files are due", len(polls), len(files))
 	}
 	e.update(polled, state.Untrack{})
+	if _, err := e.s.Update(e.Context(), moving, state.Do(state.Untrack{})); !errors.Is(err, state.ErrIllegal) {
+		e.Errorf("while its file is claimed: %v, want ErrIllegal", err)
+	}
+	e.s.Release(state.WorkTransfer, files...)
 	e.update(moving, state.Untrack{})
 	seen := state.Recording{Status: "none"}
 	_, err = e.s.Update(e.Context(), polled, func(r state.Recording) ([]state.Change, error) { seen = r; return nil, nil })
@@ -125,7 +129,6 @@ func untrackClaimed(e *env) {
 		e.Errorf("a part: %v, want ErrNotFound", err)
 	}
 	e.s.Release(state.WorkPoll, polls...)
-	e.s.Release(state.WorkTransfer, files...)
 	polls, err = e.s.Claim(e.Context(), state.WorkPoll, "acme", far(), 9)
 	e.ok(err)
 	e.same("due", []state.FileRef{ref(neighbour, "")}, polls)
