@@ -2,24 +2,33 @@ package daemon_test
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"archiver/internal/daemon"
+	"archiver/internal/sandbox/faultproxy"
 	"archiver/internal/sandbox/vendorsim"
 	"archiver/internal/state"
 )
 
 // kills is how often the archiver is killed.
 const kills = 50
+
+// killSeed repeats the instants of an earlier run, as far as this machine is
+// as fast as then.
+var killSeed = flag.Uint64("kill.seed", 0, "seed of TestKilledAtAnyInstant; 0: any")
 
 // TestKilledAtAnyInstant kills the archiver at random moments of its work on
 // files of several parts, deletion at the source included, and holds the
@@ -30,10 +39,11 @@ func TestKilledAtAnyInstant(t *testing.T) {
 		vendor: vendorsim.Options{Tenants: map[string]string{"acme": authKey}, DownloadRate: 150 << 20},
 		tenant: "    delete_source: {enabled: true, after: 1s, max_per_hour: 10000}\n",
 	})
-	seed := rand.Uint64()
+	seed := cmp.Or(*killSeed, rand.Uint64())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	var ids []string
+	unswept := map[string]bool{}
 	for round := range kills {
 		if round%5 == 0 {
 			id := fmt.Sprintf("rec%03d", round)
@@ -41,7 +51,7 @@ func TestKilledAtAnyInstant(t *testing.T) {
 			ids = append(ids, id)
 		}
 		w.runUntilKilled(ids, time.Duration(20+rng.IntN(600))*time.Millisecond)
-		w.holds(ids)
+		w.holds(ids, unswept)
 	}
 	d := w.open()
 	w.backfill(d, ids...)
@@ -55,7 +65,15 @@ func TestKilledAtAnyInstant(t *testing.T) {
 	for _, a := range sum.Attention {
 		t.Errorf("%s: %s", a.Key, a.Why)
 	}
-	w.archived(d, ids...)
+	// What a killed probe had asked for may have come about behind the one that
+	// ended; then the next daily one takes it away.
+	w.advance(25 * time.Hour)
+	w.recording("tomorrow", 1<<20)
+	w.backfill(d, "tomorrow")
+	w.archived(d, append(ids, "tomorrow")...)
+	if _, ended := w.probes(d); !ended {
+		t.Error("the state knows of no probe that ended")
+	}
 	for _, id := range ids {
 		truth, _ := w.vendor.Recording(id)
 		if truth.Deletions > 1 {
@@ -67,6 +85,33 @@ func TestKilledAtAnyInstant(t *testing.T) {
 	}
 }
 
+// TestKilledWhileAnUploadIsOpened kills the archiver at the same step more often
+// than max_attempts: nobody failed, so the file is not given up.
+func TestKilledWhileAnUploadIsOpened(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldOptions{vendor: quiet})
+	w.recording("rec", 11<<20)
+	call := isCreate
+	call.Path = regexp.MustCompile("/rec/")
+	remove := w.everywhere(call, faultproxy.Hang{})
+	for n := range 6 {
+		kill := w.process([]string{"rec"})
+		until(t, "the upload is asked for", func() bool {
+			return len(slices.DeleteFunc(w.proxy.Log(), func(e faultproxy.Entry) bool {
+				return e.Method != call.Method || !strings.HasPrefix(e.RawQuery, "uploads") || !call.Path.MatchString(e.Path)
+			})) > n
+		})
+		kill()
+	}
+	remove()
+	d := w.open()
+	sum := w.backfill(d, "rec")
+	for _, a := range sum.Attention {
+		t.Errorf("%s: %s", a.Key, a.Why)
+	}
+	w.archived(d, "rec")
+}
+
 // kept reports whether a source is not deleted yet.
 func (w *world) kept(d *daemon.Daemon, ids []string) bool {
 	return slices.ContainsFunc(ids, func(id string) bool { return w.get(d, id).Status != state.SourceDeleted })
@@ -74,6 +119,15 @@ func (w *world) kept(d *daemon.Daemon, ids []string) bool {
 
 // runUntilKilled runs the archiver as a process of its own and kills it.
 func (w *world) runUntilKilled(ids []string, after time.Duration) {
+	w.t.Helper()
+	kill := w.process(ids)
+	<-time.After(after)
+	kill()
+}
+
+// process starts the archiver as a process of its own; kill ends it, and fails
+// the test if it has ended by itself.
+func (w *world) process(ids []string) (kill func()) {
 	w.t.Helper()
 	w.extra.tenantIDs = ids
 	cmd := exec.Command(os.Args[0]) //nolint:gosec // this very test binary
@@ -83,19 +137,25 @@ func (w *world) runUntilKilled(ids []string, after time.Duration) {
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
-	timer := time.AfterFunc(after, func() { _ = cmd.Process.Signal(syscall.SIGKILL) })
-	defer timer.Stop()
-	err := cmd.Wait()
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || exit.ExitCode() != -1 || errs.Len() > 0 {
-		w.t.Fatalf("the archiver ended by itself: %v: %s", err, errs.String())
-	}
+	kill = sync.OnceFunc(func() {
+		w.t.Helper()
+		_ = cmd.Process.Signal(syscall.SIGKILL) // one that has ended is told below
+		err := cmd.Wait()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != -1 || errs.Len() > 0 {
+			w.t.Errorf("the archiver ended by itself: %v: %s", err, errs.String())
+		}
+	})
+	w.t.Cleanup(kill)
+	return kill
 }
 
 // holds checks what must be true after a kill: the state is sound; every file
 // that it calls verified is in the bucket with the vendor's bytes; nothing is
-// gone at the vendor that is not, and for which there is no warrant.
-func (w *world) holds(ids []string) {
+// gone at the vendor that is not, and for which there is no warrant; no upload
+// is open but those of files and of killed probes, and of these none that was
+// there when a probe began that has ended. unswept are their IDs.
+func (w *world) holds(ids []string, unswept map[string]bool) {
 	w.t.Helper()
 	d := w.open()
 	defer func() { _ = d.Close() }()
@@ -136,11 +196,33 @@ func (w *world) holds(ids []string) {
 			w.t.Errorf("%s was deleted before it was archived", id)
 		}
 	}
+	names, ended := w.probes(d)
 	for _, u := range uploads {
-		if !open[u.Key] {
+		switch {
+		case open[u.Key]:
+		case !slices.Contains(names, u.Key):
 			w.t.Errorf("upload of %s is open and the state knows nothing of it", u.Key)
+		case !ended:
+			unswept[u.UploadID] = true
+		case unswept[u.UploadID]:
+			w.t.Errorf("upload of %s is open behind a probe that should have swept it", u.Key)
 		}
 	}
+}
+
+// probes returns the keys that this state's probes work at, and whether one has
+// ended.
+func (w *world) probes(d *daemon.Daemon) (names []string, ended bool) {
+	w.t.Helper()
+	name, err := d.Store().Fact(w.t.Context(), "instance")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	found, err := d.Store().Fact(w.t.Context(), "capabilities/"+w.proxy.Endpoint()+"/"+w.bucket)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return []string{".archiver-probe/" + string(name), ".archiver-probe/conditions-" + string(name)}, found != nil
 }
 
 func (w *world) vendorHad(truth vendorsim.Truth, f state.File) bool {

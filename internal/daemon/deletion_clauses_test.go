@@ -120,7 +120,9 @@ func clauses() []clause {
 			return tr.proxy.Inject(heads(id+"-s", faultproxy.Reply{Status: 404, Code: "NoSuchKey"}))
 		}, why: "ask the bucket for file"},
 		{name: "head-etag", spoil: header("ETag", `"00000000000000000000000000000000"`), why: "is not the one that was verified"},
-		{name: "head-modified", spoil: header("Last-Modified", "Fri, 31 May 2019 01:43:09 GMT"), why: "is not the one that was verified"},
+		{name: "head-modified", build: func(tr *trial, id string) { // HEAD was asked when it was made of its parts
+			tr.recording(id, 2*part)
+		}, spoil: header("Last-Modified", "Fri, 31 May 2019 01:43:09 GMT"), why: "is not the one that was verified"},
 		{name: "head-version", spoil: header("X-Amz-Version-Id", "another"), why: "is not the one that was verified"},
 		{name: "head-size", spoil: header("Content-Length", "4095"), why: "is not the one that was verified"},
 		{name: "head-checksum", spoil: header("X-Amz-Checksum-Crc64nvme", "AAAAAAAAAAA="), why: "is another one"},

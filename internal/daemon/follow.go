@@ -7,6 +7,7 @@ import (
 
 	"archiver/internal/apitype"
 	"archiver/internal/state"
+	archivesync "archiver/internal/sync"
 )
 
 // follower looks on until nothing more is to be had of some recordings now. It
@@ -25,7 +26,7 @@ type follower struct {
 	suspended  map[string]string   // tenants, as of this round
 	sweep      int                 // where the next look at those that are open begins
 	movedAt    time.Time
-	most       map[state.FileRef]int64 // bytes in the bucket that a file in flight was seen to have
+	most       map[state.FileRef]int64 // bytes in the bucket, and read back, that a file in flight was seen to have
 
 	report     func(apitype.Progress) error
 	nextReport time.Time
@@ -71,9 +72,10 @@ const (
 	// transfers left gives up; --wait if that is longer.
 	stillAfter = 10 * time.Minute
 	// lookEvery is how often events are looked at.
-	lookEvery = 200 * time.Millisecond
+	lookEvery = 50 * time.Millisecond
 	// lookShare is what part of the time may go into looking at all that is
-	// open, a twentieth: some things become due without an event.
+	// open, a twentieth: some things become due without an event. Where events
+	// come, that can wait.
 	lookShare = 20
 )
 
@@ -115,10 +117,14 @@ func (f *follower) follow(ctx context.Context, r *running) (stuck, interrupted b
 func (f *follower) round(ctx context.Context) (behind bool, err error) {
 	begun := time.Now()
 	f.suspended = f.d.atWork().poller.Suspended()
+	before := f.seen
 	if behind, err = f.catchUp(ctx, begun.Add(lookEvery)); err != nil || behind {
 		return behind, err
 	}
 	first := f.counts[stageUnseen] > 0
+	if !first && f.traced && f.seen > before {
+		return false, nil
+	}
 	until := time.Now().Add(lookEvery / lookShare)
 	if first {
 		until = begun.Add(lookEvery)
@@ -248,21 +254,21 @@ func (f *follower) over() (done, stuck bool) {
 	if working == 0 && (waiting == 0 || now.Sub(f.started) >= f.wait) {
 		return true, false
 	}
-	if f.flowing(f.d.inFlight()) {
+	if f.flowing(f.d.atWork().syncer.InFlight()) {
 		f.movedAt = now
 	}
 	stuck = now.Sub(f.movedAt) >= max(f.wait, stillAfter)
 	return stuck, stuck
 }
 
-// flowing reports whether a file has more in the bucket than it ever had when
-// this was asked before: a large one moves for long without an event.
-func (f *follower) flowing(files []apitype.InFlight) bool {
+// flowing reports whether a file has more in the bucket, or proven, than it
+// ever had when this was asked before: a large one moves for long without an
+// event.
+func (f *follower) flowing(files []archivesync.Progress) bool {
 	more := false
-	for _, t := range files {
-		ref := state.FileRef{Key: state.Key{Tenant: t.Tenant, RecordID: t.RecordID}, FileID: t.FileID}
-		if t.Transferred > f.most[ref] {
-			f.most[ref], more = t.Transferred, true
+	for _, p := range files {
+		if n := p.Transferred + p.ReadBack; n > f.most[p.Ref] {
+			f.most[p.Ref], more = n, true
 		}
 	}
 	return more

@@ -3,8 +3,8 @@ package daemon
 import (
 	"testing"
 
-	"archiver/internal/apitype"
 	"archiver/internal/state"
+	archivesync "archiver/internal/sync"
 )
 
 // TestMoves: what is only tried again keeps no one-shot alive.
@@ -40,16 +40,18 @@ func TestOpenFiles(t *testing.T) {
 }
 
 // TestFlowing: a large file moves without an event, as long as it has more in
-// the bucket than it ever had.
+// the bucket, or read back, than it ever had.
 func TestFlowing(t *testing.T) {
 	t.Parallel()
 	f := &follower{most: map[state.FileRef]int64{}}
-	at := func(n int64) []apitype.InFlight {
-		return []apitype.InFlight{{Tenant: "acme", RecordID: "large", FileID: "f", Transferred: n}}
+	ref := state.FileRef{Key: state.Key{Tenant: "acme", RecordID: "large"}, FileID: "f"}
+	at := func(n int64) []archivesync.Progress { return []archivesync.Progress{{Ref: ref, Transferred: n}} }
+	back := func(n int64) []archivesync.Progress {
+		return []archivesync.Progress{{Ref: ref, Transferred: 3, ReadBack: n}}
 	}
 	for _, c := range []struct {
 		what string
-		in   []apitype.InFlight
+		in   []archivesync.Progress
 		want bool
 	}{
 		{"nothing in flight", nil, false},
@@ -59,6 +61,8 @@ func TestFlowing(t *testing.T) {
 		{"started again", at(0), false},
 		{"the same again", at(2), false},
 		{"one more", at(3), true},
+		{"read back", back(1), true},
+		{"read back anew", back(1), false},
 	} {
 		if got := f.flowing(c.in); got != c.want {
 			t.Errorf("%s: %v, want %v", c.what, got, c.want)

@@ -99,6 +99,8 @@ func (x *transfer) consequence(ctx context.Context, err error) (state.Change, er
 	case errors.Is(err, errOccupied):
 		x.log.Warn("an object that is not this file lies at its key", zap.String("key", x.f.Key))
 		return state.Rekey{FileID: x.f.ID, Keys: x.otherKeys()}, x.abort(ctx)
+	case errors.As(err, &over) && x.f.Upload != nil && x.f.Upload.ID == "":
+		return x.unopened(ctx, over.why)
 	case errors.As(err, &over):
 		return x.startsOver(ctx, over.why, "", x.f.Attempts+x.f.Retakes)
 	case errors.As(err, &retake):
@@ -150,6 +152,20 @@ func (x *transfer) startsOver(ctx context.Context, why, suspect string, n int) (
 		at = x.later(n, nil)
 	}
 	return state.Restart{FileID: x.f.ID, Detail: why, Suspect: suspect, RetryAt: at}, nil
+}
+
+// unopened drops an upload whose ID was not recorded. However often that is, it
+// is held against nobody: we were killed, or the answer was lost, and that has
+// been counted as an attempt.
+func (x *transfer) unopened(ctx context.Context, why string) (state.Change, error) {
+	if err := x.abort(ctx); err != nil {
+		return nil, err
+	}
+	var at time.Time
+	if n := x.f.Attempts; n > 0 {
+		at = x.later(n, nil)
+	}
+	return state.Restart{FileID: x.f.ID, Detail: why, RetryAt: at}, nil
 }
 
 // linkFailed waits for the vendor's API; the poller knows what its answer
@@ -217,8 +233,8 @@ func (s *Syncer) bucketDown(ctx context.Context, tenant string, at state.Destina
 	default:
 		return time.Time{}, false
 	}
-	until, first := s.gate.pause(tenant, at, why.Error())
-	if first {
+	until, news := s.gate.pause(tenant, at, why)
+	if news {
 		s.o.Logger.Error("bucket refuses us, its transfers pause; nothing is discarded",
 			zap.String("tenant", tenant), zap.String("bucket", at.Bucket), zap.Time("until", until), zap.Error(why))
 	}

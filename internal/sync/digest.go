@@ -10,8 +10,6 @@ import (
 	"hash/crc64"
 	"runtime"
 
-	"github.com/minio/crc64nvme"
-
 	"archiver/internal/state"
 )
 
@@ -38,15 +36,8 @@ func newDigest(filename string, want *uint64, withECMA bool) *digest {
 	return &digest{sha: sha256.New(), hasECMA: withECMA || want != nil, want: want, media: newMedia(filename)}
 }
 
-// Write takes the next bytes. It never fails.
-func (d *digest) Write(p []byte) (int, error) {
-	d.take(p)
-	d.nvme = crc64nvme.Update(d.nvme, p)
-	return len(p), nil
-}
-
-// take is Write without CRC64NVME, which is summed part by part: join adds it
-// when the part is whole. Before that sums and save are not to be asked for.
+// take takes the next bytes. Their CRC64NVME is summed part by part: join adds
+// it when the part is whole. Before that sums and save are not to be asked for.
 func (d *digest) take(p []byte) {
 	d.sha.Write(p)
 	if d.hasECMA {

@@ -212,7 +212,7 @@ func (e *evidence) reread(ctx context.Context, it meetingapi.Identified, f state
 	}
 	defer func() { _ = resp.Body.Close() }() // read-only: nothing can be lost
 	h := sha256.New()
-	if _, err := io.Copy(h, counted{resp.Body, func(n int) { e.s.sourceBytes(e.t.Name, n) }}); err != nil {
+	if _, err := io.Copy(h, counted{resp.Body, func(n int) { e.s.o.Observer.SourceRead(e.t.Name, n) }}); err != nil {
 		return fmt.Errorf("read the source again before deleting it: %w", err)
 	}
 	if hex.EncodeToString(h.Sum(nil)) != f.Sums.SHA256 {
@@ -245,9 +245,10 @@ func (e *evidence) copy(ctx context.Context, ev *state.Evidence) error {
 		e.w.Clocks.Bucket = info.Date
 	}
 	now := object(info)
-	if info.Size != ev.Size || now.ETag != ev.Object.ETag || now.VersionID != ev.Object.VersionID || !now.LastModified.Equal(ev.Object.LastModified) {
+	if info.Size != ev.Size || !ev.Object.Same(now) {
 		return refuse("the bucket's object %s is not the one that was verified", ev.Key)
 	}
+	ev.Object = now
 	level, err := expectation{key: ev.Key, size: ev.Size, sums: ev.Sums}.level(info, caps)
 	if err != nil {
 		return err // another checksum, whatever was read back earlier
@@ -286,7 +287,7 @@ func (e *evidence) readBack(ctx context.Context) error {
 		}
 		f, _ := e.recs[ev.RecordID].File(ev.FileID)
 		pr, err := prove(ctx, d, caps, expectation{
-			key: ev.Key, versionID: ev.Object.VersionID, size: ev.Size, sums: ev.Sums, parts: f.Parts, moved: &e.s.moved,
+			key: ev.Key, versionID: ev.Object.VersionID, size: ev.Size, sums: ev.Sums, parts: f.Parts,
 		}, true)
 		e.s.proved(e.t.Name, pr.level, err)
 		if err != nil {

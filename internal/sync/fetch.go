@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/minio/crc64nvme"
+
 	"archiver/internal/fault"
 )
 
@@ -33,10 +35,15 @@ func (w *window) start(p *piece) {
 // tellEach is after how many bytes the hash is told that more have come.
 const tellEach = 256 << 10
 
-// fetch fills a piece and settles what came of it.
+// fetch fills a piece and settles what came of it. CRC64NVME is summed as the
+// bytes come, while the processor still has them at hand.
 func (w *window) fetch(ctx context.Context, p *piece, s *stream, byLead bool) {
-	var n, told int64
+	var (
+		n, told int64
+		crc     uint64
+	)
 	_, end, err := s.fill(ctx, p.buf[:p.size], func(m int) {
+		crc = crc64nvme.Update(crc, p.buf[n:n+int64(m)])
 		n += int64(m)
 		if told == 0 || n-told >= tellEach { // the first bytes may tell that it is no media at all
 			told = n
@@ -53,7 +60,7 @@ func (w *window) fetch(ctx context.Context, p *piece, s *stream, byLead bool) {
 	if err != nil || !byLead || w.overtaken(s) {
 		s.close()
 	}
-	p.drop, p.n = nil, n
+	p.drop, p.n, p.crc = nil, n, crc
 	lowest := len(w.pieces) > 0 && w.pieces[0] == p
 	switch {
 	case p.recalled && (err != nil || !lowest):

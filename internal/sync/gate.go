@@ -1,9 +1,11 @@
 package sync
 
 import (
+	"errors"
 	"sync"
 	"time"
 
+	"archiver/internal/fault"
 	"archiver/internal/state"
 )
 
@@ -27,9 +29,25 @@ type door struct {
 }
 
 type closure struct {
-	why   string
+	why   string // the newest refusal's
+	told  map[cause]bool
 	until time.Time
 	wait  time.Duration
+}
+
+// cause is what of a refusal is the same for every file that meets it: its
+// text names the object.
+type cause struct {
+	op, code, hint string
+	status         int
+}
+
+func causeOf(err error) cause {
+	fe, ok := errors.AsType[*fault.Error](err)
+	if !ok {
+		return cause{}
+	}
+	return cause{op: fe.Op, code: fe.Code, hint: fe.Hint, status: fe.Status}
 }
 
 func newGate(clock func() time.Time, least time.Duration) *gate {
@@ -40,20 +58,26 @@ func newGate(clock func() time.Time, least time.Duration) *gate {
 }
 
 // pause closes the gate, or keeps it closed for longer. It returns until when,
-// and whether it was open before.
-func (g *gate) pause(tenant string, d state.Destination, why string) (until time.Time, first bool) {
+// and whether the refusal has a cause that was not met since the gate was last
+// open: a passing one must not hide the one that lasts, and a lasting one, of
+// which each kind of call may have its own, is news once.
+func (g *gate) pause(tenant string, d state.Destination, why error) (until time.Time, news bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	at := door{tenant, d}
 	c, was := g.closed[at]
-	now := g.clock()
-	if was && now.Before(c.until) {
-		return c.until, false // several files met the same wall
+	if !was {
+		c.told = map[cause]bool{}
 	}
-	c.wait = min(max(c.wait*2, g.least), 10*g.least)
-	c.why, c.until = why, now.Add(c.wait)
+	if now := g.clock(); !now.Before(c.until) { // else several files met the wall
+		c.wait = min(max(c.wait*2, g.least), 10*g.least)
+		c.until = now.Add(c.wait)
+	}
+	of := causeOf(why)
+	news = !c.told[of]
+	c.told[of], c.why = true, why.Error()
 	g.closed[at] = c
-	return c.until, !was
+	return c.until, news
 }
 
 // alone reports whether a refusal is of this file alone: it was refused
@@ -101,9 +125,9 @@ func (g *gate) shut(tenant string, d state.Destination) bool {
 	return ok && g.clock().Before(c.until)
 }
 
-// paused returns which tenants are paused, and why. A pause after which nobody
-// has tried again for as long as it took says nothing of now: the only file that
-// met it may be untracked.
+// paused returns which tenants are paused, and why: what the newest refusal
+// said. A pause after which nobody has tried again for as long as it took says
+// nothing of now: the only file that met it may be untracked.
 func (g *gate) paused() map[string]string {
 	g.mu.Lock()
 	defer g.mu.Unlock()

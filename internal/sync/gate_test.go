@@ -14,15 +14,16 @@ func TestGate(t *testing.T) {
 	if g.shut("acme", a) || g.open("acme", a, true) {
 		t.Error("closed from the start")
 	}
-	until, first := g.pause("acme", a, "403")
-	if !first || until != now.Add(30*time.Second) {
-		t.Errorf("paused until %v, first %v", until, first)
+	one, two := denied("PutObject", "1"), denied("PutObject", "2")
+	until, news := g.pause("acme", a, one)
+	if !news || until != now.Add(30*time.Second) {
+		t.Errorf("paused until %v, news %v", until, news)
 	}
-	if again, first := g.pause("acme", a, "another"); first || again != until {
-		t.Errorf("a second file made it %v, first %v", again, first)
+	if again, news := g.pause("acme", a, two); news || again != until {
+		t.Errorf("a second file made it %v, news %v", again, news)
 	}
-	if why := g.paused()["acme"]; !g.shut("acme", a) || why != "403" {
-		t.Errorf("not shut for 403, but %q", why)
+	if why := g.paused()["acme"]; !g.shut("acme", a) || why != two.Error() {
+		t.Errorf("not shut for %q, but %q", two, why)
 	}
 	if g.shut("acme", b) {
 		t.Error("the other bucket is paused too")
@@ -34,13 +35,13 @@ func TestGate(t *testing.T) {
 	if g.shut("acme", a) {
 		t.Error("nothing is tried after the pause")
 	}
-	if got := g.paused(); len(got) != 1 || got["acme"] != "403" {
+	if got := g.paused(); len(got) != 1 || got["acme"] != two.Error() {
 		t.Errorf("forgotten before a success: %v", got)
 	}
 	var waits []time.Duration
 	for range 6 {
-		until, first = g.pause("acme", a, "still 403")
-		if first {
+		until, news = g.pause("acme", a, one)
+		if news {
 			t.Error("said again")
 		}
 		waits = append(waits, until.Sub(now))
@@ -55,8 +56,8 @@ func TestGate(t *testing.T) {
 	if !g.open("acme", a, true) || g.open("acme", a, true) || len(g.paused()) != 0 {
 		t.Error("a success does not end it, once")
 	}
-	if until, first = g.pause("acme", a, "403"); !first || until != now.Add(30*time.Second) {
-		t.Errorf("a new pause until %v, first %v", until, first)
+	if until, news = g.pause("acme", a, one); !news || until != now.Add(30*time.Second) {
+		t.Errorf("a new pause until %v, news %v", until, news)
 	}
 }
 

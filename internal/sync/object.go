@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/minio/crc64nvme"
 	"go.uber.org/zap"
 
 	"archiver/internal/fault"
@@ -14,9 +13,11 @@ import (
 	"archiver/internal/state"
 )
 
-// putWhole stores a file that fits into one buffer with one PutObject.
-func (x *transfer) putWhole(ctx context.Context, body []byte) error {
-	_, _ = x.digest.Write(body)
+// putWhole stores a file that is one piece with one PutObject.
+func (x *transfer) putWhole(ctx context.Context, w *window, p *piece) error {
+	body := p.buf[:p.n]
+	x.digest.take(body)
+	x.digest.join(p.crc, p.n)
 	marks, err := x.judge(ctx)
 	if err != nil {
 		return err
@@ -25,14 +26,16 @@ func (x *transfer) putWhole(ctx context.Context, body []byte) error {
 	if err != nil {
 		return err
 	}
+	w.close() // the buffer is not kept from others while the state is written
 	return x.stored(ctx, info, marks, 0)
 }
 
 // readThrough reads a file whose object is there already, without sending a
 // byte, and adopts the object if it is the same.
 func (x *transfer) readThrough(ctx context.Context, w *window, there state.ObjectInfo) error {
-	err := w.each(func(_ int32, body []byte) error {
-		x.digest.join(crc64nvme.Checksum(body), int64(len(body)))
+	err := w.each(func(_ int32, body []byte, crc uint64) error {
+		x.digest.join(crc, int64(len(body)))
+		x.course.done.Add(int64(len(body)))
 		w.free(body)
 		return nil
 	})
@@ -73,7 +76,7 @@ func (x *transfer) put(ctx context.Context, body []byte) (state.ObjectInfo, erro
 	if err != nil {
 		return info, fromBucket(err)
 	}
-	x.bucketBytes(x.ref.Tenant, int64(len(body)))
+	x.o.Observer.BucketTook(x.ref.Tenant, int64(len(body)))
 	return info, nil
 }
 
@@ -129,8 +132,15 @@ func (x *transfer) stored(ctx context.Context, info state.ObjectInfo, marks stat
 	if level, err := want.level(info, x.caps); err == nil && level != "" && !x.t.Readback {
 		// What the write answered is the proof: one transaction for both.
 		changes = append(changes, state.Verify{FileID: x.f.ID, Level: level, Object: at})
+		select {
+		case x.recording <- struct{}{}: // until it is written another file may begin
+			defer func() { <-x.recording }()
+			x.moving.remove(&x.course)
+			x.leave()
+		default:
+		}
 	}
-	if err := x.update(ctx, changes...); err != nil {
+	if err := x.moves(ctx, changes...); err != nil {
 		return err
 	}
 	if x.f.Phase == state.Verified {

@@ -56,15 +56,3 @@ func (s *Syncer) proved(tenant string, level state.Level, err error) {
 		s.o.Observer.Verification(tenant, level, resultOf(err))
 	}
 }
-
-// sourceBytes counts bytes that came from a source.
-func (s *Syncer) sourceBytes(tenant string, n int) {
-	s.moved.Add(uint64(n)) //nolint:gosec // a Read never returns less than 0
-	s.o.Observer.SourceRead(tenant, n)
-}
-
-// bucketBytes counts bytes that the bucket has acknowledged.
-func (s *Syncer) bucketBytes(tenant string, n int64) {
-	s.moved.Add(uint64(n)) //nolint:gosec // a size is never less than 0
-	s.o.Observer.BucketTook(tenant, n)
-}

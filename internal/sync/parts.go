@@ -8,8 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/minio/crc64nvme"
-
 	"archiver/internal/fault"
 	"archiver/internal/state"
 )
@@ -166,7 +164,7 @@ func (x *transfer) confirmParts(ctx context.Context, up *upload, recorded []stat
 
 // openUpload records the intent, opens the upload, and records its ID.
 func (x *transfer) openUpload(ctx context.Context, partSize int64) (*upload, error) {
-	err := x.update(ctx, state.Pin{FileID: x.f.ID, Version: x.src.version}, state.IntendUpload{FileID: x.f.ID, PartSize: partSize})
+	err := x.moves(ctx, state.Pin{FileID: x.f.ID, Version: x.src.version}, state.IntendUpload{FileID: x.f.ID, PartSize: partSize})
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +185,7 @@ func (x *transfer) fetchParts(ctx context.Context, w *window, up *upload) error 
 	}
 	var recorder sync.WaitGroup
 	recorder.Go(func() { x.record(ctx, w, up) })
-	err := w.each(func(number int32, body []byte) error { return x.handOver(ctx, w, up, number, body) })
+	err := w.each(func(number int32, body []byte, crc uint64) error { return x.handOver(ctx, w, up, number, body, crc) })
 	up.wg.Wait() // whatever happened: what is in flight is finished and recorded
 	up.end()
 	recorder.Wait()
@@ -227,8 +225,8 @@ func (x *transfer) finish(ctx context.Context, up *upload) error {
 }
 
 // handOver has a part sent. The buffer is given back in any case.
-func (x *transfer) handOver(ctx context.Context, w *window, up *upload, number int32, body []byte) error {
-	part, err := x.hashed(up, number, body)
+func (x *transfer) handOver(ctx context.Context, w *window, up *upload, number int32, body []byte, crc uint64) error {
+	part, err := x.hashed(up, number, body, crc)
 	if err != nil {
 		w.free(body)
 		return err
@@ -286,17 +284,15 @@ func (x *transfer) sendPart(ctx context.Context, w *window, key, id string, p st
 	}
 }
 
-// hashed makes the record of a part. What of it the digest has not taken yet,
-// it takes now.
-func (x *transfer) hashed(up *upload, number int32, body []byte) (state.Part, error) {
+// hashed makes the record of a part that the digest has taken.
+func (x *transfer) hashed(up *upload, number int32, body []byte, crc uint64) (state.Part, error) {
 	if number > maxParts {
 		return state.Part{}, x.tooLarge(x.digest.n)
 	}
-	p := state.Part{Number: number, Offset: int64(number-1) * up.partSize, Size: int64(len(body)), CRC64NVME: crc64nvme.Checksum(body)}
+	p := state.Part{Number: number, Offset: int64(number-1) * up.partSize, Size: int64(len(body)), CRC64NVME: crc}
 	if old, ok := up.again[number]; ok && (old.CRC64NVME != p.CRC64NVME || old.Size != p.Size) {
 		return p, &startOver{fmt.Sprintf("part %d fetched again is not what it was", number)}
 	}
-	x.digest.take(body[x.digest.n-p.Offset:])
 	x.digest.join(p.CRC64NVME, p.Size)
 	var err error
 	p.Hash, err = x.digest.save()
@@ -342,7 +338,7 @@ func (x *transfer) record(ctx context.Context, w *window, up *upload) {
 		up.recorded(parts...)
 		for _, p := range parts {
 			x.course.done.Add(p.Size)
-			x.bucketBytes(x.ref.Tenant, p.Size)
+			x.o.Observer.BucketTook(x.ref.Tenant, p.Size)
 		}
 		if ended {
 			return

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/minio/crc64nvme"
 	"go.uber.org/zap"
 
 	"archiver/internal/fault"
@@ -136,22 +137,28 @@ func TestConfirmPartsErrors(t *testing.T) {
 	}
 }
 
+// handed is what becomes of a part that the window hands over.
+func handed(x *transfer, up *upload, number int32, body string) (state.Part, error) {
+	x.digest.take([]byte(body))
+	return x.hashed(up, number, []byte(body), crc64nvme.Checksum([]byte(body)))
+}
+
 // TestHashedAgain refuses a part that was acknowledged once and comes out
 // differently now.
 func TestHashedAgain(t *testing.T) {
 	x := &transfer{Syncer: &Syncer{}, digest: newDigest("a.bin", nil, false)}
 	up := newUpload("u", 4, 8, 1)
-	first, err := x.hashed(up, 1, []byte("1234"))
+	first, err := handed(x, up, 1, "1234")
 	if err != nil || first.Offset != 0 || first.Size != 4 {
 		t.Fatalf("%+v %v", first, err)
 	}
 	up.again[2] = state.Part{Number: 2, Offset: 4, Size: 4, CRC64NVME: first.CRC64NVME}
-	if p, err := x.hashed(up, 2, []byte("1234")); err != nil || p.Offset != 4 {
+	if p, err := handed(x, up, 2, "1234"); err != nil || p.Offset != 4 {
 		t.Errorf("the same bytes: %+v %v", p, err)
 	}
 	var over *startOver
 	for _, body := range []string{"1235", "123"} {
-		if _, err := x.hashed(up, 2, []byte(body)); !errors.As(err, &over) {
+		if _, err := handed(x, up, 2, body); !errors.As(err, &over) {
 			t.Errorf("%q: %v", body, err)
 		}
 	}

@@ -90,7 +90,8 @@ type Prober interface {
 // Objects are whole objects.
 type Objects interface {
 	// Put writes an object that must not exist yet. When it returns, the
-	// object is durable, and what is returned is what HEAD says of it then.
+	// object is durable, and what is returned is what HEAD says of it then, or
+	// what the answer proved; a zero LastModified is not known yet.
 	// fault.Exists: another object lies there. A lost answer is settled by
 	// asking before Put returns.
 	Put(ctx context.Context, spec state.ObjectSpec, body []byte, sums state.Checksums) (state.ObjectInfo, error)
@@ -112,9 +113,9 @@ type Uploads interface {
 	// ListParts returns the parts that the bucket has, fault.NotFound if it
 	// has no such upload.
 	ListParts(ctx context.Context, key, uploadID string) ([]state.Part, error)
-	// CompleteUpload makes the object and returns what HEAD says of it then. A lost answer, a 200 with an error, 409
-	// and 412 are settled by asking. fault.NotFound: neither the upload nor
-	// its object exist.
+	// CompleteUpload makes the object and returns what HEAD says of it then. A
+	// lost answer, a 200 with an error, 409 and 412 are settled by asking.
+	// fault.NotFound: neither the upload nor its object exist.
 	CompleteUpload(ctx context.Context, spec state.ObjectSpec, uploadID string, parts []state.Part, sums state.Checksums) (state.ObjectInfo, error)
 	// AbortUpload returns nil when the upload is gone.
 	AbortUpload(ctx context.Context, key, uploadID string) error

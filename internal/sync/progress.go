@@ -31,17 +31,13 @@ func (s *Syncer) beats() {
 	s.beat.Store(&now)
 }
 
-// Moved returns how many bytes were read from sources, acknowledged by
-// buckets, or read back for a proof since New. It only grows: whether anything
-// flows is seen by asking twice.
-func (s *Syncer) Moved() uint64 { return s.moved.Load() }
-
 // Progress is how far a file in flight is.
 type Progress struct {
 	Ref         state.FileRef
 	Filename    string
 	Size        int64 // bytes, -1: nobody declared it
-	Transferred int64 // bytes that the bucket has acknowledged, those of resumed parts included
+	Transferred int64 // bytes that the bucket has acknowledged or turned out to have, those of resumed parts included
+	ReadBack    int64 // bytes that were read back for the proof
 	StartedAt   time.Time
 }
 
@@ -55,11 +51,11 @@ func (s *Syncer) Transferring() int { return s.moving.count() }
 // TransferringBy is Transferring by tenant; one that has none is left out.
 func (s *Syncer) TransferringBy() map[string]int { return s.moving.countBy() }
 
-// course is the progress of one transfer. size and done are written by the
+// course is the progress of one transfer. The numbers are written by the
 // transfer and read by whoever asks.
 type course struct {
-	Progress   // but for Size and Transferred
-	size, done atomic.Int64
+	Progress                      // but for what follows
+	size, done, back atomic.Int64 // Size, Transferred, ReadBack
 }
 
 // courses are those of all transfers.
@@ -101,7 +97,7 @@ func (c *courses) list() []Progress {
 	out := make([]Progress, 0, len(c.set))
 	for one := range c.set {
 		p := one.Progress
-		p.Size, p.Transferred = one.size.Load(), one.done.Load()
+		p.Size, p.Transferred, p.ReadBack = one.size.Load(), one.done.Load(), one.back.Load()
 		out = append(out, p)
 	}
 	c.mu.Unlock()

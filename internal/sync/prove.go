@@ -27,8 +27,8 @@ type expectation struct {
 	parts          int // of the multipart upload that made it, 0 if it was none
 	// seen is what HEAD answered just now, where the write has asked already.
 	seen *state.ObjectInfo
-	// moved counts the bytes that are read back; nil: nobody does.
-	moved *atomic.Uint64
+	// back counts the bytes that are read back; nil: nobody does.
+	back *atomic.Int64
 }
 
 // proof is how an object was shown to be what is expected.
@@ -42,7 +42,7 @@ type proof struct {
 // proves, or by reading everything back. fault.Corrupt: the bucket does not
 // have what it should have. ETags and sizes alone prove nothing.
 func prove(ctx context.Context, d Objects, caps state.Capabilities, want expectation, readback bool) (proof, error) {
-	info, err := want.head(ctx, d)
+	info, err := want.head(ctx, d, readback)
 	if err != nil {
 		return proof{}, err
 	}
@@ -86,9 +86,11 @@ func (want expectation) level(info state.ObjectInfo, caps state.Capabilities) (s
 	return level, nil
 }
 
-// head asks the bucket, unless it has just been asked.
-func (want expectation) head(ctx context.Context, d Objects) (state.ObjectInfo, error) {
-	if want.seen != nil {
+// head asks the bucket, unless it has just been asked. What is read back has to
+// be known by its Last-Modified, too, since only as long as that stays the
+// reading is good for a deletion.
+func (want expectation) head(ctx context.Context, d Objects, readback bool) (state.ObjectInfo, error) {
+	if want.seen != nil && (!readback || !want.seen.LastModified.IsZero()) {
 		return *want.seen, nil
 	}
 	info, err := d.Head(ctx, want.key, want.versionID)
@@ -117,8 +119,8 @@ func readBack(ctx context.Context, d Objects, want expectation, info state.Objec
 }
 
 func (want expectation) counts(n int) {
-	if want.moved != nil {
-		want.moved.Add(uint64(n)) //nolint:gosec // a Read never returns less than 0
+	if want.back != nil {
+		want.back.Add(int64(n))
 	}
 }
 
@@ -146,7 +148,7 @@ func mismatch(key string, err error) error {
 func (x *transfer) prove(ctx context.Context) error {
 	p, err := prove(ctx, x.dest, x.caps, expectation{
 		key: x.f.Key, versionID: x.f.Object.VersionID, size: x.f.Size, sums: x.f.Sums, parts: x.f.Parts, seen: x.seen,
-		moved: &x.moved,
+		back: &x.course.back,
 	}, x.t.Readback)
 	x.proved(x.ref.Tenant, p.level, err)
 	if err != nil {

@@ -214,7 +214,7 @@ func (s *stream) fill(ctx context.Context, buf []byte, tell func(n int)) (n int,
 		s.off += int64(m)
 		if m > 0 {
 			s.fails, s.expired = 0, 0
-			s.sourceBytes(s.ref.Tenant, m)
+			s.o.Observer.SourceRead(s.ref.Tenant, m)
 			if tell != nil {
 				tell(m)
 			}

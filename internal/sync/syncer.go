@@ -73,6 +73,9 @@ type Options struct {
 // maxBackoff ends the doubling of waits between attempts.
 const maxBackoff = 30 * time.Minute
 
+// maxRecording is how many files may wait for the state alone.
+const maxRecording = 64
+
 // Syncer moves files from the vendor to the bucket, proves them, and removes
 // the source where it may.
 type Syncer struct {
@@ -84,12 +87,14 @@ type Syncer struct {
 	hosts   *hosts
 	flight  inFlight
 	moving  courses
-	moved   atomic.Uint64
 	beat    atomic.Pointer[time.Time]
 	limiter *rate.Limiter
 	wake    chan struct{}            // there may be files
 	sealing map[string]chan struct{} // by tenant: there may be manifests
-	put     *deferrals
+	// recording has a place for each file that is in the bucket and waits for
+	// the state alone, at most maxRecording, lest a slow disk hold up ever more.
+	recording chan struct{}
+	put       *deferrals
 }
 
 // New checks the options and returns a Syncer that does nothing yet.
@@ -111,7 +116,7 @@ func New(o Options) (*Syncer, error) {
 		gate: newGate(o.Clock, 15*o.Backoff), hosts: newHosts(o.Clock), wake: make(chan struct{}, 1),
 		limiter: rate.NewLimiter(rate.Inf, int(o.PartSize)), put: newDeferrals(o.Clock),
 		flight: inFlight{of: map[string]int{}}, sealing: map[string]chan struct{}{},
-		moving: courses{set: map[*course]struct{}{}},
+		moving: courses{set: map[*course]struct{}{}}, recording: make(chan struct{}, maxRecording),
 	}
 	s.proofs = newProofs(o)
 	for i := range o.Tenants {
@@ -170,6 +175,8 @@ func (s *Syncer) every(ctx context.Context, hint <-chan struct{}, f func()) {
 func (s *Syncer) dispatch(take, work context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	idle := make(chan func())
+	defer close(idle)
 	names := s.names()
 	t := time.NewTicker(s.o.Tick)
 	defer t.Stop()
@@ -189,12 +196,22 @@ func (s *Syncer) dispatch(take, work context.Context) {
 				continue
 			}
 			found = true
-			wg.Go(func() {
-				s.runFile(take, work, refs[0])
+			file := func() {
+				leave := sync.OnceFunc(func() { s.flight.end(name); s.Wake() })
+				s.runFile(take, work, refs[0], leave)
 				s.o.Store.Release(state.WorkTransfer, refs...)
-				s.flight.end(name)
-				s.Wake()
-			})
+				leave()
+			}
+			select {
+			case idle <- file:
+			default:
+				wg.Go(func() {
+					file()
+					for f := range idle {
+						f()
+					}
+				})
+			}
 		}
 		if !found {
 			select {
@@ -319,17 +336,24 @@ func (s *Syncer) backoff(n int, err error) time.Duration {
 	return max(d, fault.RetryAfterOf(err))
 }
 
-// throttle waits until n more bytes may be read.
+// throttle waits until n more bytes may be read. It waits for a second's worth
+// at a time, so that the next limit of a timetable holds soon.
 func (s *Syncer) throttle(ctx context.Context, n int) error {
 	if s.o.Bandwidth == nil {
 		return nil
 	}
-	limit := rate.Inf
-	if l := s.o.Bandwidth(s.o.Clock()); l > 0 {
-		limit = rate.Limit(l)
+	for n > 0 {
+		limit, some := rate.Inf, n
+		if l := s.o.Bandwidth(s.o.Clock()); l > 0 {
+			limit, some = rate.Limit(l), int(min(int64(n), l))
+		}
+		if s.limiter.Limit() != limit {
+			s.limiter.SetLimit(limit)
+		}
+		if err := s.limiter.WaitN(ctx, some); err != nil {
+			return err
+		}
+		n -= some
 	}
-	if s.limiter.Limit() != limit {
-		s.limiter.SetLimit(limit)
-	}
-	return s.limiter.WaitN(ctx, n)
+	return nil
 }

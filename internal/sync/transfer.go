@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -36,13 +37,14 @@ type transfer struct {
 	parallel bool    // the file is read by several ranges at once
 	digest   *digest
 	course   course
+	leave    func()            // gives up the place among transfer.concurrency
 	seen     *state.ObjectInfo // what the bucket said of the object when it was stored
 }
 
 // runFile brings a claimed file as far as it gets now and records what came
-// of it.
-func (s *Syncer) runFile(take, work context.Context, ref state.FileRef) {
-	x := &transfer{Syncer: s, t: s.tenants[ref.Tenant], ref: ref, reading: take}
+// of it. It may call leave as soon as nothing but the state is waited for.
+func (s *Syncer) runFile(take, work context.Context, ref state.FileRef, leave func()) {
+	x := &transfer{Syncer: s, t: s.tenants[ref.Tenant], ref: ref, reading: take, leave: leave}
 	x.log = s.o.Logger.With(zap.String("tenant", ref.Tenant), zap.String("record_id", ref.RecordID), zap.String("file_id", ref.FileID))
 	err := x.run(work)
 	s.hosts.leave(ref)
@@ -124,11 +126,54 @@ func (x *transfer) saw(rec state.Recording) error {
 
 // update records changes and sees what became of them.
 func (x *transfer) update(ctx context.Context, changes ...state.Change) error {
-	rec, err := x.o.Store.Update(ctx, x.ref.Key, state.Do(changes...))
+	return x.decide(ctx, state.Do(changes...))
+}
+
+func (x *transfer) decide(ctx context.Context, d state.Decide) error {
+	rec, err := x.o.Store.Update(ctx, x.ref.Key, d)
 	if err != nil {
 		return err
 	}
 	return x.saw(rec)
+}
+
+// startAfter is how long a transfer may be under way before the state tells of
+// it. Most are over by then, and each write takes its share of an fsync.
+const startAfter = time.Second
+
+// startsSoon records that the file is being transferred as soon as that has
+// taken startAfter, unless it is recorded before that because there is
+// something to resume, or all is done. The returned function ends that.
+func (x *transfer) startsSoon(ctx context.Context) (ends func()) {
+	key, id, over := x.ref.Key, x.ref.FileID, make(chan struct{})
+	t := time.AfterFunc(startAfter, func() {
+		defer close(over)
+		_, err := x.o.Store.Update(ctx, key, func(r state.Recording) ([]state.Change, error) { return starts(r, id), nil })
+		if err != nil && ctx.Err() == nil {
+			x.log.Warn("record that the transfer has begun", zap.Error(err))
+		}
+	})
+	return func() {
+		if !t.Stop() {
+			<-over
+		}
+	}
+}
+
+// starts returns the change by which a file's transfer begins, none if the
+// state knows.
+func starts(r state.Recording, id string) []state.Change {
+	if f, ok := r.File(id); ok && f.Phase == state.Discovered {
+		return []state.Change{state.Start{FileID: id}}
+	}
+	return nil
+}
+
+// moves is update of what only a file on its way can meet.
+func (x *transfer) moves(ctx context.Context, changes ...state.Change) error {
+	return x.decide(ctx, func(r state.Recording) ([]state.Change, error) {
+		return append(starts(r, x.ref.FileID), changes...), nil
+	})
 }
 
 // door is whose share of the pool, and whose pause, this file's are.
@@ -139,12 +184,10 @@ func (x *transfer) fetch(ctx context.Context) error {
 	if err := x.hosts.enter(hostOf(x.f.SourcePath), x.ref); err != nil {
 		return err
 	}
-	if err := x.update(ctx, state.Start{FileID: x.f.ID}); err != nil {
-		return err
-	}
+	defer x.startsSoon(ctx)()
 	if x.unguarded() && x.f.Upload == nil && !strings.Contains(x.f.Key, x.f.ID) {
 		// It was discovered before the bucket was known to ignore conditions.
-		if err := x.update(ctx, state.Rekey{FileID: x.f.ID, Keys: x.otherKeys()}, state.Start{FileID: x.f.ID}); err != nil {
+		if err := x.update(ctx, state.Rekey{FileID: x.f.ID, Keys: x.otherKeys()}); err != nil {
 			return err
 		}
 	}
@@ -218,7 +261,7 @@ func (x *transfer) fetchNew(ctx, source context.Context, stop func()) error {
 		return err
 	}
 	if done && w.last(p) {
-		return x.putWhole(ctx, p.buf[:n])
+		return x.putWhole(ctx, w, p)
 	}
 	there, err := x.dest.Head(ctx, x.f.Key, "")
 	switch {

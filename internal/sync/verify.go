@@ -90,7 +90,7 @@ func (s *Syncer) proveAgain(ctx context.Context, tenant string, f state.File, de
 		return proof{}, err
 	}
 	want := expectation{
-		key: f.Key, versionID: f.Object.VersionID, size: f.Size, sums: f.Sums, parts: f.Parts, moved: &s.moved,
+		key: f.Key, versionID: f.Object.VersionID, size: f.Size, sums: f.Sums, parts: f.Parts,
 	}
 	p, err := prove(ctx, d, caps, want, deep)
 	if err == nil && !p.readback && !suffices(p, f) {
@@ -109,7 +109,7 @@ func (s *Syncer) proveAgain(ctx context.Context, tenant string, f state.File, de
 // suffices reports whether a proof without reading is as good as the one that
 // the file has. Parts that the bucket checked are those of that very object.
 func suffices(p proof, f state.File) bool {
-	if p.level == state.LevelParts && !sameObject(object(p.info), f.Object) {
+	if p.level == state.LevelParts && !f.Object.Same(object(p.info)) {
 		return false
 	}
 	return strength(p.level) >= strength(f.Level)
@@ -127,10 +127,6 @@ func strength(l state.Level) int {
 	default:
 		return 0
 	}
-}
-
-func sameObject(a, b state.Object) bool {
-	return a.ETag == b.ETag && a.VersionID == b.VersionID && a.LastModified.Equal(b.LastModified)
 }
 
 // recordVerified writes what a verification means for the file, if that is
@@ -171,7 +167,7 @@ func (s *Syncer) recordVerified(ctx context.Context, k state.Key, v Verified) er
 // new. A file that a bucket proved by itself keeps that level where the bucket
 // no longer does: a person has to look before its source is deleted.
 func (v Verified) proven(f state.File) []state.Change {
-	if strength(v.Level) < strength(f.Level) || !v.Readback && v.Level == f.Level && sameObject(v.at, f.Object) {
+	if strength(v.Level) < strength(f.Level) || !v.Readback && v.Level == f.Level && f.Object.Same(v.at) {
 		return nil
 	}
 	return []state.Change{state.Verify{FileID: f.ID, Level: v.Level, Object: v.at, Readback: v.Readback}}

@@ -51,6 +51,7 @@ type piece struct {
 	hashed   int64 // bytes; the transfer's goroutine alone
 	buf      []byte
 	n        int64  // bytes that have come
+	crc      uint64 // CRC64NVME of them, once it is done
 	done     bool   // all have
 	loan     *loan  // nil: it keeps its buffer
 	drop     func() // ends its fetch, nil if there is none
@@ -275,8 +276,8 @@ func (w *window) last(p *piece) bool {
 const hashChunk = 512 << 10
 
 // each hashes the file in order, while it comes, and hands each part that is
-// whole to use, which owns its buffer until it calls free.
-func (w *window) each(use func(number int32, body []byte) error) error {
+// whole to use, with its CRC64NVME. use owns the buffer until it calls free.
+func (w *window) each(use func(number int32, body []byte, crc uint64) error) error {
 	for {
 		p, n, _, err := w.await(func(p *piece) bool { return p.done || p.n > p.hashed })
 		if p == nil || err != nil {
@@ -293,7 +294,7 @@ func (w *window) each(use func(number int32, body []byte) error) error {
 			w.free(p.buf)
 			continue
 		}
-		if err := use(p.number, p.buf[:p.n]); err != nil {
+		if err := use(p.number, p.buf[:p.n], p.crc); err != nil {
 			return err
 		}
 	}

@@ -166,7 +166,7 @@ func pass(ctx context.Context, x *transfer, m *moody, slow bool) error {
 	defer w.close()
 	var sending sync.WaitGroup
 	defer sending.Wait()
-	return w.each(func(_ int32, body []byte) error {
+	return w.each(func(_ int32, body []byte, _ uint64) error {
 		x.digest.join(crc64nvme.Checksum(body), int64(len(body)))
 		wait := time.Duration(m.draw(2000)) * time.Millisecond
 		if slow {

@@ -67,10 +67,16 @@ type world struct {
 	options *archivesync.Options // as the syncer was built, to build another
 }
 
-// watched tells of stored warrants.
+// watched tells of stored warrants, and counts updates.
 type watched struct {
 	*bolt.Store
 	warranted func()
+	updates   atomic.Int64
+}
+
+func (w *watched) Update(ctx context.Context, k state.Key, decide state.Decide) (state.Recording, error) {
+	w.updates.Add(1)
+	return w.Store.Update(ctx, k, decide)
 }
 
 func (w *watched) StoreWarrant(ctx context.Context, warrant state.Warrant, perHour int, permit func() error) (state.Recording, error) {
@@ -85,18 +91,25 @@ var serial atomic.Int64
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, bucket: fmt.Sprintf("bucket-%d", serial.Add(1)), told: &told{}}
+	name := fmt.Sprintf("bucket-%d", serial.Add(1))
+	if _, err := store.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(name)}); err != nil {
+		t.Fatal(err)
+	}
+	access, secret := store.Keys()
+	return newWorldAt(t, store.Endpoint(), name, access, secret)
+}
+
+// newWorldAt is newWorld with a bucket of another server.
+func newWorldAt(t *testing.T, endpoint, name, access, secret string) *world {
+	t.Helper()
+	w := &world{t: t, bucket: name, told: &told{}}
 	w.vendor = vendorsim.New(vendorsim.Options{Tenants: map[string]string{"acme": "key"}})
 	if err := w.vendor.Start(""); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.vendor.Close() })
-	_, err := store.Client().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(w.bucket)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	access, secret := store.Keys()
-	w.proxy, err = faultproxy.Start(t.Context(), faultproxy.Options{Upstream: store.Endpoint(), AccessKey: access, SecretKey: secret})
+	var err error
+	w.proxy, err = faultproxy.Start(t.Context(), faultproxy.Options{Upstream: endpoint, AccessKey: access, SecretKey: secret})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,10 +181,10 @@ func (w *world) build(access, secret string) {
 
 func key(id string) state.Key { return state.Key{Tenant: "acme", RecordID: id} }
 
-// until runs the syncer until something is so, at most half a minute.
+// until runs the syncer until something is so, at most five minutes.
 func (w *world) until(what string, is func() bool) {
 	w.t.Helper()
-	take, stop := context.WithTimeout(w.t.Context(), 30*time.Second)
+	take, stop := context.WithTimeout(w.t.Context(), 5*time.Minute)
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- w.Run(take, w.t.Context()) }()
@@ -216,6 +229,12 @@ func (w *world) recording(id string, sizes ...int64) {
 	if err := w.vendor.AddRecording(r); err != nil {
 		w.t.Fatal(err)
 	}
+	w.poll(id)
+}
+
+// poll tracks a recording and asks for it until it is settled.
+func (w *world) poll(id string) {
+	w.t.Helper()
 	if _, err := w.store.Track(w.t.Context(), []state.Key{key(id)}); err != nil {
 		w.t.Fatal(err)
 	}
@@ -251,7 +270,7 @@ type told struct {
 	retried  map[string]int // by side
 	links    map[string]int // by reason
 	verified map[string]int // by level and result
-	heard    func()         // of BucketTook, may be nil
+	heard    func()         // of SourceRead and BucketTook, may be nil
 }
 
 func add[K comparable](m *map[K]int, k K) {
@@ -265,6 +284,9 @@ func (o *told) SourceRead(_ string, n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.read += int64(n)
+	if o.heard != nil {
+		o.heard()
+	}
 }
 
 func (o *told) BucketTook(_ string, n int64) {
