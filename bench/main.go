@@ -59,6 +59,7 @@ type wanted struct {
 	pairs, files     int
 	size             int64 // bytes
 	rclone, archiver string
+	beside           string
 	profile          string
 }
 
@@ -69,6 +70,7 @@ func parse(args []string) (wanted, error) {
 	flags.IntVar(&w.files, "files", 2000, "how many the many small files are")
 	flags.StringVar(&w.rclone, "rclone", "rclone", "the peer: go install github.com/rclone/rclone@v1.76.0")
 	flags.StringVar(&w.archiver, "archiver", "", "our binary; built if empty")
+	flags.StringVar(&w.beside, "beside", "", "another build of ours, `file`, measured in place of the peers")
 	flags.StringVar(&w.profile, "profile", "", "`directory` for CPU profiles of one run of ours a row, and no table")
 	row := flags.String("row", strings.Join(names, ","), "`names` of the rows, in any order")
 	large := flags.Int64("size", 2048, "of a large file, in `MiB`")
@@ -129,6 +131,15 @@ func findPeers(ctx context.Context, want wanted, dir string) (p peers, err error
 
 func (b bench) table(ctx context.Context, want wanted, a archiver, p peers) error {
 	all := rows(a, p, want.size, want.files)
+	if want.beside != "" {
+		for i, other := range rows(archiver{binary: want.beside}, p, want.size, want.files) {
+			all[i].beside = []peer{{name: want.beside, run: func(ctx context.Context, dir string, w *world) (usage, error) {
+				dir = filepath.Join(dir, "beside")
+				defer func() { _ = os.RemoveAll(dir) }()
+				return other.ours(ctx, dir, w, other)
+			}}}
+		}
+	}
 	for _, name := range names {
 		if !slices.Contains(want.rows, name) {
 			continue

@@ -16,7 +16,6 @@ type peers struct{ rclone, transfermanager string }
 func rcloneEnv(endpoint string, w *world) []string {
 	return []string{
 		"RCLONE_CONFIG=" + os.DevNull, "RCLONE_CONFIG_B_NO_CHECK_BUCKET=true",
-		"RCLONE_IGNORE_CHECKSUM=true", // the stub's ETags are no MD5; it saves rclone some work
 		"RCLONE_CONFIG_B_TYPE=s3", "RCLONE_CONFIG_B_PROVIDER=Other", "RCLONE_CONFIG_B_LIST_VERSION=2",
 		"RCLONE_CONFIG_B_ENDPOINT=" + endpoint, "RCLONE_CONFIG_B_ACCESS_KEY_ID=bench", "RCLONE_CONFIG_B_SECRET_ACCESS_KEY=benchbench",
 		"RCLONE_CONFIG_SRC_TYPE=http", "RCLONE_CONFIG_SRC_URL=" + w.plain + "/",

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -37,10 +36,10 @@ func encodeSum(sum uint64) string {
 	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, sum))
 }
 
-// etag is not an MD5, as under SSE-KMS: nobody may take it for one.
+// etag is no MD5, as under SSE-KMS, nor does it look like one: nobody may take
+// it for one.
 func etag(sum uint64, size int64, suffix string) string {
-	b := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, sum), uint64(size))
-	return `"` + hex.EncodeToString(b) + suffix + `"`
+	return fmt.Sprintf(`"%016x-%x%s"`, sum, size, suffix)
 }
 
 // body is a request's body as it was read.
