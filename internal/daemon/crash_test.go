@@ -110,6 +110,9 @@ func TestKilledWhileAnUploadIsOpened(t *testing.T) {
 		t.Errorf("%s: %s", a.Key, a.Why)
 	}
 	w.archived(d, "rec")
+	if n := w.get(d, "rec").Files[0].Retakes; n != 0 {
+		t.Errorf("%d of the kills count as times that the file was taken again", n)
+	}
 }
 
 // kept reports whether a source is not deleted yet.

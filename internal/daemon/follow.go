@@ -25,6 +25,7 @@ type follower struct {
 	traced     bool                // what those led to is followed
 	suspended  map[string]string   // tenants, as of this round
 	sweep      int                 // where the next look at those that are open begins
+	looked     time.Time           // when the last one began
 	movedAt    time.Time
 	most       map[state.FileRef]int64 // bytes in the bucket, and read back, that a file in flight was seen to have
 
@@ -74,9 +75,10 @@ const (
 	// lookEvery is how often events are looked at.
 	lookEvery = 50 * time.Millisecond
 	// lookShare is what part of the time may go into looking at all that is
-	// open, a twentieth: some things become due without an event. Where events
-	// come, that can wait.
+	// open, a twentieth: some things become due without an event.
 	lookShare = 20
+	// lookLater is how long that can wait while events come.
+	lookLater = time.Second
 )
 
 // follow looks until nothing is left to do, or the archiver stops. stuck:
@@ -122,10 +124,11 @@ func (f *follower) round(ctx context.Context) (behind bool, err error) {
 		return behind, err
 	}
 	first := f.counts[stageUnseen] > 0
-	if !first && f.traced && f.seen > before {
+	if !first && f.traced && f.seen > before && begun.Sub(f.looked) < lookLater {
 		return false, nil
 	}
-	until := time.Now().Add(lookEvery / lookShare)
+	until := time.Now().Add(min(begun.Sub(f.looked), lookLater) / lookShare)
+	f.looked = begun
 	if first {
 		until = begun.Add(lookEvery)
 	}

@@ -103,6 +103,38 @@ func TestFollowIsToldToStop(t *testing.T) {
 	}
 }
 
+// TestFollowBesideOthers: what becomes so without an event is seen though the
+// others' events never end.
+func TestFollowBesideOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, worldOptions{vendor: quiet})
+	w.recording("empty")
+	d := w.open()
+	other := key("other")
+	if _, err := d.Store().Track(t.Context(), []state.Key{other}); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var toggling sync.WaitGroup
+	toggling.Go(func() {
+		for on := true; ctx.Err() == nil; on = !on {
+			if _, err := d.Store().Update(ctx, other, state.Do(state.Hold{On: on})); err != nil && ctx.Err() == nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	defer toggling.Wait()
+	defer stop()
+	run, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	sum, err := d.Backfill(run, ctx, []state.Key{key("empty")}, time.Second)
+	if err != nil || sum.Interrupted || sum.Recordings[state.Waiting] != 1 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+}
+
 // TestFollowAgain: what an earlier run was led to is followed once more, and
 // counted.
 func TestFollowAgain(t *testing.T) {

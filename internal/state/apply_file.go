@@ -225,7 +225,9 @@ func (c Restart) apply(m *move) error {
 	if err != nil {
 		return err
 	}
-	f.Retakes++
+	if f.Upload == nil || f.Upload.ID != "" { // of an upload that was only intended nothing was transferred
+		f.Retakes++
+	}
 	f.Version, f.Upload, f.Suspect = nil, nil, c.Suspect
 	f.Error, f.NextAttemptAt = c.Detail, c.RetryAt
 	m.phase(f, Discovered, Event{Type: EventRestarted, Detail: c.Detail})

@@ -161,7 +161,7 @@ type (
 	Progressed struct{ FileID string }
 	// Restart drops what was transferred: the source is another version, or
 	// what was read is not whole. The upload must have been aborted. It is
-	// counted in File.Retakes.
+	// counted in File.Retakes, unless an upload was only intended.
 	Restart struct {
 		FileID  string
 		Detail  string

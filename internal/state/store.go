@@ -131,10 +131,11 @@ type Backlog struct {
 	More   bool          // there are more files
 }
 
-// PendingFile is a file that waits for WorkTransfer, now or later.
+// PendingFile is a file that is not in the bucket yet: it waits for
+// WorkTransfer, now or later, or is quarantined, unless its source is gone.
 type PendingFile struct {
 	Ref       FileRef
-	Phase     Phase     // quarantined: only its upload has to be aborted
+	Phase     Phase
 	Deadline  time.Time // zero: unknown
 	Size      int64     // bytes: the vendor's fileSize, else what its source declared; -1 unknown
 	Uploading bool      // it has a multipart upload open, or intended

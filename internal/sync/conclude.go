@@ -78,6 +78,7 @@ func (x *transfer) conclude(ctx context.Context, err error) {
 	default:
 		// The state cannot be written (a full disk): the file is due again at
 		// once, so wait here.
+		x.unwritten.Store(true)
 		x.log.Error("record a failed attempt", zap.NamedError("after", err), zap.Error(uerr))
 		_ = sleep(x.reading, x.backoff(3, uerr)) // ended early: we are stopping
 	}

@@ -134,7 +134,7 @@ func (x *transfer) stored(ctx context.Context, info state.ObjectInfo, marks stat
 		changes = append(changes, state.Verify{FileID: x.f.ID, Level: level, Object: at})
 		select {
 		case x.recording <- struct{}{}: // until it is written another file may begin
-			defer func() { <-x.recording }()
+			x.aside = true
 			x.moving.remove(&x.course)
 			x.leave()
 		default:

@@ -94,6 +94,7 @@ type Syncer struct {
 	// recording has a place for each file that is in the bucket and waits for
 	// the state alone, at most maxRecording, lest a slow disk hold up ever more.
 	recording chan struct{}
+	unwritten atomic.Bool // the state could not be written, and nobody has seen since that it can
 	put       *deferrals
 }
 

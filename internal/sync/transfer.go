@@ -38,6 +38,7 @@ type transfer struct {
 	digest   *digest
 	course   course
 	leave    func()            // gives up the place among transfer.concurrency
+	aside    bool              // it has done so, and has one among recording
 	seen     *state.ObjectInfo // what the bucket said of the object when it was stored
 }
 
@@ -50,6 +51,9 @@ func (s *Syncer) runFile(take, work context.Context, ref state.FileRef, leave fu
 	s.hosts.leave(ref)
 	if err != nil && !errors.Is(err, errDone) {
 		x.conclude(work, err)
+	}
+	if x.aside {
+		<-s.recording
 	}
 }
 
@@ -169,9 +173,13 @@ func starts(r state.Recording, id string) []state.Change {
 	return nil
 }
 
-// moves is update of what only a file on its way can meet.
+// moves is update of what only a file on its way can meet: it may have been
+// untracked before the state was told that it is, and be another one by now.
 func (x *transfer) moves(ctx context.Context, changes ...state.Change) error {
 	return x.decide(ctx, func(r state.Recording) ([]state.Change, error) {
+		if f, ok := r.File(x.ref.FileID); ok && (f.Key != x.f.Key || f.Dest != x.f.Dest || !f.DiscoveredAt.Equal(x.f.DiscoveredAt)) {
+			return nil, fmt.Errorf("record the transfer of %s: it was untracked and is tracked anew: %w", x.ref, state.ErrIllegal)
+		}
 		return append(starts(r, x.ref.FileID), changes...), nil
 	})
 }
@@ -183,6 +191,13 @@ func (x *transfer) door() door { return door{x.ref.Tenant, x.f.Dest} }
 func (x *transfer) fetch(ctx context.Context) error {
 	if err := x.hosts.enter(hostOf(x.f.SourcePath), x.ref); err != nil {
 		return err
+	}
+	if x.unwritten.Load() {
+		// What could not be recorded is not fetched.
+		if err := x.moves(ctx); err != nil {
+			return err
+		}
+		x.unwritten.Store(false)
 	}
 	defer x.startsSoon(ctx)()
 	if x.unguarded() && x.f.Upload == nil && !strings.Contains(x.f.Key, x.f.ID) {

@@ -67,14 +67,20 @@ type world struct {
 	options *archivesync.Options // as the syncer was built, to build another
 }
 
-// watched tells of stored warrants, and counts updates.
+// watched tells of stored warrants, counts updates, and refuses them on demand.
 type watched struct {
 	*bolt.Store
 	warranted func()
 	updates   atomic.Int64
+	refuse    atomic.Pointer[error] // of every update, nil: none
+	refused   atomic.Int64
 }
 
 func (w *watched) Update(ctx context.Context, k state.Key, decide state.Decide) (state.Recording, error) {
+	if err := w.refuse.Load(); err != nil {
+		w.refused.Add(1)
+		return state.Recording{}, *err
+	}
 	w.updates.Add(1)
 	return w.Store.Update(ctx, k, decide)
 }

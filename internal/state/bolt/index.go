@@ -47,8 +47,11 @@ func entries(r state.Recording) []entry {
 		work(bConfirm, time.Time{})
 	}
 	for _, f := range r.Files {
-		if e, rank, ok := transferEntry(r.ID(), f); ok {
-			out = append(out, e, entry{bucket: bPending, key: rank})
+		if e, ok := transferEntry(r.ID(), f); ok {
+			out = append(out, e)
+		}
+		if rank, ok := pendingRank(r.ID(), f); ok {
+			out = append(out, entry{bucket: bPending, key: rank})
 		}
 	}
 	return out
@@ -62,37 +65,52 @@ func listedAt(r state.Recording) uint64 {
 	return instant(r.StartTime)
 }
 
-// transferEntry returns the entry of a file that waits for WorkTransfer, and
-// the key that ranks it by urgency, due or not.
-func transferEntry(k state.Key, f state.File) (e entry, rank string, ok bool) {
-	switch f.Phase {
-	case state.Discovered, state.Transferring, state.Stored:
-	case state.FileQuarantined:
-		if f.Upload == nil {
-			return entry{}, "", false // else somebody has to abort it
-		}
-	case state.Verified:
-		return entry{}, "", false
+// pendingRank is the key of a file that is not in the bucket yet and still may
+// be: it ranks it by urgency, due or not.
+func pendingRank(k state.Key, f state.File) (rank string, ok bool) {
+	lost := f.Phase == state.FileQuarantined && f.Reason == state.SourceGone && f.Upload == nil
+	if f.Phase == state.Verified || f.Superseded || lost {
+		return "", false
 	}
-	if f.Superseded {
-		return entry{}, "", false
-	}
+	deadline, begin := urgency(f)
+	return string(transferKey(state.FileRef{Key: k, FileID: f.ID}, deadline, begin)), true
+}
+
+// urgency orders files: by deadline, then by start.
+func urgency(f state.File) (deadline, begin uint64) {
 	start := f.StartTime
 	if start.IsZero() {
 		start = f.DiscoveredAt
 	}
+	return instantOr(f.Deadline, never), instant(start)
+}
+
+// transferEntry returns the entry of a file that waits for WorkTransfer.
+func transferEntry(k state.Key, f state.File) (e entry, ok bool) {
+	switch f.Phase {
+	case state.Discovered, state.Transferring, state.Stored:
+	case state.FileQuarantined:
+		if f.Upload == nil {
+			return entry{}, false // else somebody has to abort it
+		}
+	case state.Verified:
+		return entry{}, false
+	}
+	if f.Superseded {
+		return entry{}, false
+	}
 	ref := state.FileRef{Key: k, FileID: f.ID}
-	deadline, begin := instantOr(f.Deadline, never), instant(start)
+	deadline, begin := urgency(f)
 	ready := string(transferKey(ref, deadline, begin))
 	if f.NextAttemptAt.IsZero() {
-		return entry{bucket: bTransfer, key: ready}, ready, true
+		return entry{bucket: bTransfer, key: ready}, true
 	}
 	p := binary.BigEndian.AppendUint64(nil, deadline)
 	p = binary.BigEndian.AppendUint64(p, begin)
 	return entry{
 		bucket: bDelayed, key: string(workKey(ref, instant(f.NextAttemptAt))),
 		payload: string(p), ready: ready,
-	}, ready, true
+	}, true
 }
 
 // reindex writes the difference between the entries of two versions of a

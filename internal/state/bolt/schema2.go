@@ -45,7 +45,7 @@ func rankFiles(tx *bbolt.Tx, cursor []byte, batch int) (next []byte, err error) 
 		if !ok {
 			return nil, &damage{bFiles, bytes.Clone(k), "the key is no file"}
 		}
-		_, rank, ok := transferEntry(key, f)
+		rank, ok := pendingRank(key, f)
 		if !ok {
 			continue
 		}

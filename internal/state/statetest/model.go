@@ -210,6 +210,19 @@ func (m *machine) due(w state.Work, tenant string) (out []state.FileRef) {
 	return out
 }
 
+// pending is what is not in the bucket yet and still may be.
+func (m *machine) pending(tenant string) (out []state.FileRef) {
+	for k, r := range m.recs {
+		for _, f := range r.Files {
+			lost := f.Phase == state.FileQuarantined && f.Reason == state.SourceGone && f.Upload == nil
+			if k.Tenant == tenant && !f.Superseded && f.Phase != state.Verified && !lost {
+				out = append(out, ref(k, f.ID))
+			}
+		}
+	}
+	return out
+}
+
 func (m *machine) claim(t *rapid.T) {
 	w := rapid.SampledFrom([]state.Work{
 		state.WorkPoll, state.WorkTransfer, state.WorkManifest, state.WorkDelete, state.WorkConfirm,

@@ -108,7 +108,7 @@ func (m *machine) compareSessions(t *rapid.T) {
 
 // compareBacklog tells from the recordings what is pending.
 func (m *machine) compareBacklog(t *rapid.T) {
-	want := m.due(state.WorkTransfer, "acme")
+	want := m.pending("acme")
 	b, err := m.s.Backlog(m.ctx(), "acme", 100)
 	if err != nil {
 		t.Fatal(err)

@@ -160,17 +160,19 @@ func backlogTests() map[string]func(*env) {
 				return d
 			}
 			e.update(k, state.Track{}, state.Describe{Start: day(5)},
-				file("none", -1, 0), file("late", 20, 8), file("soon", -1, 6), file("next", 30, 7), file("set aside", 1, 9))
+				file("none", -1, 0), file("late", 20, 8), file("soon", -1, 6), file("next", 30, 7), file("set aside", 1, 9), file("gone", 1, 5))
 			// Put off for long, it is as urgent as it was.
 			e.update(k, state.Fail{FileID: "soon", Error: "x", RetryAt: far()}, state.Start{FileID: "next"}, state.Start{FileID: "none"},
 				state.Pin{FileID: "none", Version: version("v")}, state.Pin{FileID: "next", Version: version("v")},
 				state.IntendUpload{FileID: "next"}, state.OpenUpload{FileID: "next", UploadID: "u"},
-				state.QuarantineFile{FileID: "set aside", Reason: state.BadContent}, state.QuarantineFile{FileID: "next", Reason: state.BadContent})
+				state.QuarantineFile{FileID: "set aside", Reason: state.BadContent}, state.QuarantineFile{FileID: "gone", Reason: state.SourceGone},
+				state.QuarantineFile{FileID: "next", Reason: state.BadContent})
 			e.track(other)
 			want := []state.PendingFile{
 				{Ref: ref(k, "soon"), Phase: state.Discovered, Deadline: day(6), Size: -1},
 				{Ref: ref(k, "next"), Phase: state.FileQuarantined, Deadline: day(7), Size: 30, Uploading: true},
 				{Ref: ref(k, "late"), Phase: state.Discovered, Deadline: day(8), Size: 20},
+				{Ref: ref(k, "set aside"), Phase: state.FileQuarantined, Deadline: day(9), Size: 1},
 				{Ref: ref(k, "none"), Phase: state.Transferring, Size: 10},
 			}
 			for limit := range 6 {
