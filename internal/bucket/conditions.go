@@ -3,6 +3,7 @@ package bucket
 import (
 	"context"
 	"errors"
+	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/minio/crc64nvme"
@@ -81,7 +82,21 @@ func (p *probe) provide(ctx context.Context) error {
 	case v != accepted:
 		return local("probe", p.b.subject(p.key), fault.BadRequest, "the store refuses the probe's object", "")
 	}
-	return nil
+	return p.readable(ctx)
+}
+
+// readable finds out whether the role may read what it wrote: nothing else asks
+// before small files are deleted at their source. Of an object that is there, a
+// refusal is told from its absence.
+func (p *probe) readable(ctx context.Context) error {
+	_, err := p.b.Head(ctx, p.key, p.made[len(p.made)-1])
+	refused, ok := errors.AsType[*fault.Error](err)
+	if !ok || refused.Status != http.StatusForbidden {
+		return nil
+	}
+	told := *refused
+	told.Kind, told.Hint = fault.Unauthorized, hintMayNotRead
+	return errors.Join(&told, p.cleanUp(ctx))
 }
 
 func (p *probe) conditions(ctx context.Context) error {

@@ -175,3 +175,26 @@ func TestProbeThatFailsChangesNothing(t *testing.T) {
 	}
 	nothingLeft(t, b)
 }
+
+// TestProbeOfARoleThatMayNotRead: a small file's PutObject is its own proof, so
+// that its object cannot be read has to be seen before.
+func TestProbeOfARoleThatMayNotRead(t *testing.T) {
+	f := startFront(t, startGateway(t))
+	b := open(t, f.URL, nil)
+	if _, err := b.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.set(func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		if r.Method != http.MethodHead || !strings.Contains(r.URL.Path, ConditionsKey) {
+			return false
+		}
+		w.WriteHeader(http.StatusForbidden)
+		return true
+	})
+	_, left, err := b.ProbeConditions(t.Context())
+	if fault.KindOf(err) != fault.Unauthorized || !strings.Contains(err.Error(), "s3:GetObject") || left != "" {
+		t.Errorf("%v, left %q", err, left)
+	}
+	f.set(nil)
+	nothingLeft(t, b)
+}

@@ -54,7 +54,7 @@ func newTransport(o Options, answer time.Duration) (*http.Transport, error) {
 	t := &http.Transport{
 		DialContext:           dialer.DialContext,
 		DialTLSContext:        dialer.DialTLSContext,
-		TLSClientConfig:       dialer.TLS, // through a proxy
+		TLSClientConfig:       dialer.TLS, // to the store through a proxy
 		TLSHandshakeTimeout:   connectTimeout,
 		ResponseHeaderTimeout: answer,
 		MaxIdleConnsPerHost:   64,

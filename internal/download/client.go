@@ -139,7 +139,7 @@ func newTransport(d *net.Dialer, roots *x509.CertPool, stall time.Duration, perH
 	return &http.Transport{
 		DialContext:         d.DialContext,
 		DialTLSContext:      dialer.DialTLSContext,
-		TLSClientConfig:     trusted, // through a proxy
+		TLSClientConfig:     trusted, // to the host through a proxy
 		TLSHandshakeTimeout: handshakeTimeout,
 		DisableCompression:  true,
 		Protocols:           &protocols,

@@ -221,10 +221,19 @@ type Object struct {
 	LastModified time.Time `json:"last_modified,omitzero"`
 }
 
-// Same reports whether both are the same object, as far as it is known.
+// Same reports whether both are the same object, as far as it is known. Where
+// versioning is suspended, or was begun later, S3 tells the version "null" of
+// an object with HEAD, and none with the answer to its write.
 func (o Object) Same(p Object) bool {
 	unknown := o.LastModified.IsZero() || p.LastModified.IsZero()
-	return o.ETag == p.ETag && o.VersionID == p.VersionID && (unknown || o.LastModified.Equal(p.LastModified))
+	return o.ETag == p.ETag && o.version() == p.version() && (unknown || o.LastModified.Equal(p.LastModified))
+}
+
+func (o Object) version() string {
+	if o.VersionID == "null" {
+		return ""
+	}
+	return o.VersionID
 }
 
 // Marks are doubts about a file that keep it from being deleted at the source

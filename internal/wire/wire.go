@@ -18,8 +18,8 @@
 // which crypto/tls made it; so handshakes, alerts and key updates of either side
 // never wait for more to come.
 //
-// Connections through a proxy are plain ones to the proxy, with net/http's own
-// TLS in them.
+// Through a proxy this is the connection to the proxy; TLS to the host behind it
+// is net/http's own.
 package wire
 
 import (
