@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"go.uber.org/zap"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
 
 	"archiver/internal/fault"
@@ -306,23 +305,27 @@ func (s *Syncer) eachDue(take context.Context, w state.Work, tenant string, now 
 			s.logClaim(take, tenant, err)
 			return
 		}
-		var g errgroup.Group
-		g.SetLimit(parallel)
+		var doing sync.WaitGroup
+		next := make(chan state.Key)
+		for range min(parallel, len(refs)) {
+			doing.Go(func() {
+				for k := range next {
+					if !f(k) {
+						enough.Store(true)
+					}
+				}
+			})
+		}
 		for _, r := range refs {
 			if take.Err() != nil || enough.Load() {
 				break
 			}
-			if !s.put.due(w, r.Key) {
-				continue
+			if s.put.due(w, r.Key) {
+				next <- r.Key
 			}
-			g.Go(func() error {
-				if !f(r.Key) {
-					enough.Store(true)
-				}
-				return nil
-			})
 		}
-		_ = g.Wait() // f reports by itself
+		close(next)
+		doing.Wait()
 	}
 }
 
