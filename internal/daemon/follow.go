@@ -26,6 +26,7 @@ type follower struct {
 	suspended  map[string]string   // tenants, as of this round
 	sweep      int                 // where the next look at those that are open begins
 	looked     time.Time           // when the last one began
+	busy       bool                // events came in the last round
 	movedAt    time.Time
 	most       map[state.FileRef]int64 // bytes in the bucket, and read back, that a file in flight was seen to have
 
@@ -114,31 +115,33 @@ func (f *follower) follow(ctx context.Context, r *running) (stuck, interrupted b
 	}
 }
 
-// round looks at what has changed, and at some of what is open. behind: there
-// is more to look at before it is known how far all are.
+// round looks at some of what is open, and then at what has changed. In this
+// order: what is seen to be redirected was so behind the event that tells what
+// it led to. behind: there is more to look at before it is known how far all
+// are.
 func (f *follower) round(ctx context.Context) (behind bool, err error) {
 	begun := time.Now()
 	f.suspended = f.d.atWork().poller.Suspended()
-	before := f.seen
-	if behind, err = f.catchUp(ctx, begun.Add(lookEvery)); err != nil || behind {
-		return behind, err
-	}
-	first := f.counts[stageUnseen] > 0
-	if !first && f.traced && f.seen > before && begun.Sub(f.looked) < lookLater {
-		return false, nil
-	}
-	until := time.Now().Add(min(begun.Sub(f.looked), lookLater) / lookShare)
-	f.looked = begun
-	if first {
-		until = begun.Add(lookEvery)
-	}
-	if err := f.lookOn(ctx, first, until); err != nil {
-		return false, err
+	first, since := f.counts[stageUnseen] > 0, begun.Sub(f.looked)
+	if first || !f.traced || !f.busy || since >= lookLater {
+		until := begun.Add(min(since, lookLater) / lookShare)
+		if first {
+			until = begun.Add(lookEvery)
+		}
+		f.looked = begun
+		if err := f.lookOn(ctx, first, until); err != nil {
+			return false, err
+		}
 	}
 	if f.counts[stageUnseen] == 0 && !f.traced {
-		err = f.trace(ctx)
+		if err := f.trace(ctx); err != nil {
+			return false, err
+		}
 	}
-	return f.counts[stageUnseen] > 0, err
+	before := f.seen
+	behind, err = f.catchUp(ctx, time.Now().Add(lookEvery))
+	f.busy = f.seen > before
+	return behind || f.counts[stageUnseen] > 0, err
 }
 
 // catchUp reads the events since the last look: they say what was adopted,
