@@ -175,6 +175,8 @@ func (s *Syncer) every(ctx context.Context, hint <-chan struct{}, f func()) {
 func (s *Syncer) dispatch(take, work context.Context) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
+	// A goroutine that has run a file takes the next: its stack has grown by then
+	// to what the SDK's nested calls need.
 	idle := make(chan func())
 	defer close(idle)
 	names := s.names()

@@ -47,12 +47,15 @@ func entries(r state.Recording) []entry {
 		work(bConfirm, time.Time{})
 	}
 	for _, f := range r.Files {
-		if e, ok := transferEntry(r.ID(), f); ok {
-			out = append(out, e)
+		if !pending(f) {
+			continue
 		}
-		if rank, ok := pendingRank(r.ID(), f); ok {
-			out = append(out, entry{bucket: bPending, key: rank})
+		of := state.FileRef{Key: r.ID(), FileID: f.ID}
+		rank := rankOf(of, f)
+		if f.Phase != state.FileQuarantined || f.Upload != nil { // else there is nothing to be done for it
+			out = append(out, transferEntry(of, f, rank))
 		}
+		out = append(out, entry{bucket: bPending, key: rank})
 	}
 	return out
 }
@@ -65,15 +68,16 @@ func listedAt(r state.Recording) uint64 {
 	return instant(r.StartTime)
 }
 
-// pendingRank is the key of a file that is not in the bucket yet and still may
-// be: it ranks it by urgency, due or not.
-func pendingRank(k state.Key, f state.File) (rank string, ok bool) {
+// pending reports whether a file is not in the bucket yet and still may be.
+func pending(f state.File) bool {
 	lost := f.Phase == state.FileQuarantined && f.Reason == state.SourceGone && f.Upload == nil
-	if f.Phase == state.Verified || f.Superseded || lost {
-		return "", false
-	}
+	return f.Phase != state.Verified && !f.Superseded && !lost
+}
+
+// rankOf is the key that ranks a pending file by urgency, due or not.
+func rankOf(ref state.FileRef, f state.File) string {
 	deadline, begin := urgency(f)
-	return string(transferKey(state.FileRef{Key: k, FileID: f.ID}, deadline, begin)), true
+	return string(transferKey(ref, deadline, begin))
 }
 
 // urgency orders files: by deadline, then by start.
@@ -85,32 +89,19 @@ func urgency(f state.File) (deadline, begin uint64) {
 	return instantOr(f.Deadline, never), instant(start)
 }
 
-// transferEntry returns the entry of a file that waits for WorkTransfer.
-func transferEntry(k state.Key, f state.File) (e entry, ok bool) {
-	switch f.Phase {
-	case state.Discovered, state.Transferring, state.Stored:
-	case state.FileQuarantined:
-		if f.Upload == nil {
-			return entry{}, false // else somebody has to abort it
-		}
-	case state.Verified:
-		return entry{}, false
-	}
-	if f.Superseded {
-		return entry{}, false
-	}
-	ref := state.FileRef{Key: k, FileID: f.ID}
-	deadline, begin := urgency(f)
-	ready := string(transferKey(ref, deadline, begin))
+// transferEntry returns the entry of a file that waits for WorkTransfer. A
+// quarantined one waits for its upload to be aborted.
+func transferEntry(ref state.FileRef, f state.File, rank string) entry {
 	if f.NextAttemptAt.IsZero() {
-		return entry{bucket: bTransfer, key: ready}, true
+		return entry{bucket: bTransfer, key: rank}
 	}
+	deadline, begin := urgency(f)
 	p := binary.BigEndian.AppendUint64(nil, deadline)
 	p = binary.BigEndian.AppendUint64(p, begin)
 	return entry{
 		bucket: bDelayed, key: string(workKey(ref, instant(f.NextAttemptAt))),
-		payload: string(p), ready: ready,
-	}, true
+		payload: string(p), ready: rank,
+	}
 }
 
 // reindex writes the difference between the entries of two versions of a

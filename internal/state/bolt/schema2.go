@@ -45,10 +45,10 @@ func rankFiles(tx *bbolt.Tx, cursor []byte, batch int) (next []byte, err error) 
 		if !ok {
 			return nil, &damage{bFiles, bytes.Clone(k), "the key is no file"}
 		}
-		rank, ok := pendingRank(key, f)
-		if !ok {
+		if !pending(f) {
 			continue
 		}
+		rank := rankOf(state.FileRef{Key: key, FileID: f.ID}, f)
 		if err := tx.Bucket([]byte(bPending)).Put([]byte(rank), seal([]byte(rank), formatIndex, nil)); err != nil {
 			return nil, err
 		}
